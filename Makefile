@@ -1,0 +1,49 @@
+# The whole interface for people: make ship, make test, make check, make bench.
+# A new machine needs only python3 (3.11 to 3.13) and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RECIPE ?= ecg-gru
+OUT ?= bundles/$(RECIPE)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help ship test check bench lock clean
+
+help:
+	@echo "make ship    train a recipe, export it, prove the exports equal, write the bundle (RECIPE=$(RECIPE) OUT=$(OUT) ARGS=...)"
+	@echo "make test    the test suite"
+	@echo "make check   formatting, lint, types, generated docs"
+	@echo "make bench   ratios, side by side, on this machine (DATA=path for real data)"
+
+# One environment, made once and made again when the lock or the project's metadata changes.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); sys.exit(0 if ok else "seqship needs CPython 3.11 to 3.13, $(PYTHON) is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked dependencies into $(VENV)" >&2
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+
+ship: $(READY)
+	@$(BIN)/seqship ship $(RECIPE) --out $(OUT) --force $(ARGS)
+
+test: $(READY)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/basedpyright
+	@$(BIN)/python -m seqship.reference --check docs/reference
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA)) $(ARGS)
+
+# Needs the network; writes no index address into the file.
+lock: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --upgrade --quiet -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

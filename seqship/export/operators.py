@@ -1,0 +1,96 @@
+"""Keras' recurrent layers in terms of the ONNX operators LSTM, GRU and RNN (opset 14 and later).
+
+Sources: the ONNX operator documents of `LSTM`, `GRU` and `RNN`; Keras' cells in `layers/rnn/{lstm,gru,simple_rnn}.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqship.models.spec import Activation, Kind, RecurrentSpec
+
+ONNX_OPERATORS: dict[Kind, str] = {"LSTM": "LSTM", "GRU": "GRU", "SimpleRNN": "RNN"}
+
+# Keras: i f c o; ONNX: i o f c. Both order the GRU's gates z (update) r (reset) h (hidden).
+_GATE_ORDER: dict[Kind, tuple[int, ...]] = {"LSTM": (0, 3, 1, 2), "GRU": (0, 1, 2), "SimpleRNN": (0,)}
+
+_ACTIVATIONS = {
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "relu": "Relu",
+    "linear": "Affine",
+    "hard_sigmoid": "HardSigmoid",
+    "softsign": "Softsign",
+    "softplus": "Softplus",
+    "elu": "Elu",
+    "leaky_relu": "LeakyRelu",
+}
+# Parameters are consumed in order by the functions that take them, so every such function names its own.
+_LINEAR = (1.0, 0.0)
+
+
+def lowerable(spec: RecurrentSpec) -> tuple[str, ...]:
+    """Returns why a layer has no exact ONNX operator; nothing where it has one."""
+    activations = {"activation": spec.activation, "recurrent_activation": spec.recurrent_activation}
+    reasons = [
+        f"{role} {activation.name} has no counterpart in ONNX {ONNX_OPERATORS[spec.kind]}"
+        for role, activation in activations.items()
+        if activation is not None and activation.name not in _ACTIVATIONS
+    ]
+    if spec.dtype != "float32":
+        reasons.append(f"it computes in {spec.dtype}; onnxruntime's recurrent operators compute in float32")
+    return tuple(reasons)
+
+
+def activation_attributes(spec: RecurrentSpec) -> dict[str, Any]:
+    """Returns `activations`, `activation_alpha` and `activation_beta` of one direction.
+
+    ONNX names f, g, h for the LSTM (gates, candidate, output), f, g for the GRU and f for the RNN.
+    """
+    inner, outer = spec.recurrent_activation, spec.activation
+    functions: list[Activation] = [outer] if inner is None else [inner, outer]
+    if spec.kind == "LSTM":
+        functions.append(outer)
+    alphas: list[float] = []
+    betas: list[float] = []
+    for function in functions:
+        alpha, beta = _LINEAR if function.name == "linear" else (function.alpha, function.beta)
+        alphas += [] if alpha is None else [alpha]
+        betas += [] if beta is None else [beta]
+    attributes: dict[str, Any] = {"activations": [_ACTIVATIONS[function.name] for function in functions]}
+    if alphas:
+        attributes["activation_alpha"] = alphas
+    if betas:
+        attributes["activation_beta"] = betas
+    return attributes
+
+
+def operator_attributes(spec: RecurrentSpec) -> dict[str, Any]:
+    """Returns all attributes of the operator that stands for a layer."""
+    attributes = activation_attributes(spec)
+    attributes["hidden_size"] = spec.units
+    attributes["direction"] = "reverse" if spec.go_backwards else "forward"
+    if spec.kind == "GRU":
+        attributes["linear_before_reset"] = int(spec.reset_after)
+    return attributes
+
+
+def operator_weights(spec: RecurrentSpec) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
+    """Returns W (1, gates * units, features), R (1, gates * units, units) and B (1, 2 * gates * units)."""
+    width = len(_GATE_ORDER[spec.kind]) * spec.units
+    bias = np.zeros((2, width), spec.kernel.dtype)
+    if spec.bias is not None and spec.bias.ndim == 2:
+        bias = spec.bias
+    elif spec.bias is not None:
+        bias[0] = spec.bias
+    ordered = [_reorder(weights, spec) for weights in (spec.kernel, spec.recurrent_kernel, bias)]
+    return ordered[0].T[None], ordered[1].T[None], ordered[2].reshape(1, -1)
+
+
+def _reorder(weights: NDArray[np.floating], spec: RecurrentSpec) -> NDArray[np.floating]:
+    """Puts the gates, blocks of `units` columns, from Keras' order into ONNX's."""
+    blocks = np.split(weights, len(_GATE_ORDER[spec.kind]), axis=-1)
+    return np.concatenate([blocks[gate] for gate in _GATE_ORDER[spec.kind]], axis=-1)

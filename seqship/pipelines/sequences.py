@@ -1,0 +1,47 @@
+"""Labelled sequences of unequal length, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as AbstractSequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of unequal length with one label each.
+
+    Attributes:
+        values: One array a sequence, float32, shaped (length, features), length at least 1.
+        labels: Class of each sequence, int64, shaped (n,), within `range(len(classes))`.
+        classes: Names of the classes.
+        groups: What each sequence came from (a patient's record, say), shaped (n,), strings; None where unknown.
+        source: Where the data came from, in words.
+    """
+
+    values: tuple[NDArray[np.float32], ...]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    groups: NDArray[np.str_] | None = None
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Number of steps of each sequence, shaped (n,)."""
+        return np.fromiter((len(value) for value in self.values), dtype=np.int64, count=len(self.values))
+
+    @property
+    def class_counts(self) -> NDArray[np.int64]:
+        """Number of sequences of each class, shaped (classes,)."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    def take(self, indices: AbstractSequence[int] | NDArray[np.int64]) -> Sequences:
+        """Returns the sequences at `indices`, in that order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        groups = None if self.groups is None else self.groups[chosen]
+        return Sequences(tuple(self.values[i] for i in chosen), self.labels[chosen], self.classes, groups, self.source)
