@@ -1,8 +1,8 @@
 """Marks the recurrent layers of a model in the graph that is traced for export.
 
 While `capture` is active in a context, the `call` of every layer that ONNX has an operator for emits one opaque marker
-operation (`tf.numpy_function`, whose node survives freezing and Grappler) in place of its loop. tf2onnx hands the marker
-to the lowering, which looks up here what it stands for.
+operation (`tf.numpy_function`, whose node survives freezing and Grappler) in place of its loop. tf2onnx hands the
+marker to the lowering, which looks up here what it stands for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,7 @@ _patches = threading.Lock()
 
 
 @contextlib.contextmanager
-def capture(flavour: Flavour, lowerable: Callable[[RecurrentSpec], tuple[str, ...]]) -> Iterator[Capture]:
+def capture(flavour: Flavour, lowerable: Callable[[RecurrentSpec], tuple[str, ...]]) -> Generator[Capture]:
     """Marks recurrent layers for as long as the block runs, in this context alone.
 
     Args:

@@ -1,9 +1,9 @@
 """Turns each marker in the graph into one ONNX recurrent operator, exact for any mask.
 
 ONNX knows lengths (`sequence_lens`), which is right padding; a Keras mask is arbitrary: a masked step keeps the state
-and, in the output sequence, repeats the output of the step before. A masked step does nothing to the state, so the valid
-steps alone determine everything: they are moved to the front by a stable permutation, the operator runs over their
-number, and each step of the sequence then shows what the last valid step before it gave.
+and, in the output sequence, repeats the output of the step before. A masked step does nothing to the state, so the
+valid steps alone determine everything: they are moved to the front by a stable permutation, the operator runs over
+their number, and each step of the sequence then shows what the last valid step before it gave.
 """
 
 from __future__ import annotations
@@ -156,9 +156,7 @@ class Lowering:
         sequences = graph.swap_batch_time(graph.squeeze(outputs[0], 1))
         return sequences, [graph.squeeze(state, 0) for state in outputs[1:]]
 
-    def _masked(
-        self, graph: _Graph, spec: RecurrentSpec, sequence: str, mask: str, states: list[str]
-    ) -> list[str]:
+    def _masked(self, graph: _Graph, spec: RecurrentSpec, sequence: str, mask: str, states: list[str]) -> list[str]:
         mask = graph.root(mask)
         compaction = self._compaction(graph, mask)
         known, by = self.compacted.get(graph.root(sequence), ("", ""))

@@ -9,6 +9,8 @@ from typing import Any
 
 BATCH = "batch"
 TIME = "time"
+TOKEN_ID = "token id"
+"""Unit of inputs that index a vocabulary: whole numbers, whatever the dtype."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,97 @@
+"""Compares two results of the same call."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqship.export.tolerance import Tolerance
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One output of one runtime on one case, against the reference.
+
+    Attributes:
+        runner: Name of the runtime.
+        case: Name of the case.
+        output: Name of the output.
+        max_abs: Largest absolute difference; NaN or infinite where the results differ in that.
+        max_rel: Largest difference in proportion to the expected value.
+        severity: Largest difference in proportion to what the tolerance allows there; above 1 is a failure.
+        worst_index: Where `severity` is reached.
+        expected: The reference's value there.
+        actual: The runtime's value there.
+        passed: Whether every element is within the tolerance.
+        note: Why the arrays could not be compared, where they could not.
+    """
+
+    runner: str
+    case: str
+    output: str
+    max_abs: float
+    max_rel: float
+    severity: float
+    worst_index: tuple[int, ...]
+    expected: float
+    actual: float
+    passed: bool
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the JSON form; numbers that JSON lacks are the strings "NaN" and "Infinity"."""
+        return {key: _json_value(value) for key, value in asdict(self).items()}
+
+
+def compare(
+    actual: NDArray[Any] | None,
+    expected: NDArray[Any],
+    tolerance: Tolerance,
+    *,
+    runner: str,
+    case: str,
+    output: str,
+) -> Agreement:
+    """Compares one array with the reference, element by element.
+
+    A NaN agrees with a NaN alone, an infinity with the same infinity alone.
+    """
+    if actual is None or actual.shape != expected.shape:
+        found = "is missing" if actual is None else f"has shape {actual.shape}, expected {expected.shape}"
+        return Agreement(
+            runner, case, output, math.inf, math.inf, math.inf, (), math.nan, math.nan, False, f"output {found}"
+        )
+    got, want = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    if not want.size:
+        return Agreement(runner, case, output, 0.0, 0.0, 0.0, (), 0.0, 0.0, True)
+    same = (got == want) | (np.isnan(got) & np.isnan(want))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        difference = np.where(same, 0.0, np.abs(got - want))
+        relative = np.where(same, 0.0, difference / np.abs(want))
+        severity = np.where(same, 0.0, difference / (tolerance.atol + tolerance.rtol * np.abs(want)))
+    # A NaN or an infinity against a number is as wrong as can be, and must not hide behind a comparison with NaN.
+    severity = np.where(~same & ~(np.isfinite(got) & np.isfinite(want)), np.inf, severity)
+    worst = np.unravel_index(int(np.argmax(severity)), want.shape)
+    index = tuple(int(axis) for axis in worst)
+    return Agreement(
+        runner=runner,
+        case=case,
+        output=output,
+        max_abs=float(np.max(difference)),
+        max_rel=float(np.max(relative)),
+        severity=float(severity[worst]),
+        worst_index=index,
+        expected=float(want[worst]),
+        actual=float(got[worst]),
+        passed=bool(severity[worst] <= 1),
+    )
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return list(value) if isinstance(value, tuple) else value

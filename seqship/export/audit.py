@@ -1,0 +1,79 @@
+"""What became of each recurrent layer in the ONNX graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from seqship.export.capture import Capture
+from seqship.export.operators import ONNX_OPERATORS
+from seqship.models.cudnn import ineligible_reasons
+from seqship.models.spec import RecurrentSpec
+
+RECURRENT_OPERATORS = ("GRU", "LSTM", "RNN")
+LOOPS = ("Loop", "Scan")
+
+
+@dataclass(frozen=True)
+class LayerAudit:
+    """One recurrent layer.
+
+    Attributes:
+        layer: Name of the layer.
+        kind: "LSTM", "GRU" or "SimpleRNN".
+        units: Size of its state.
+        params: Number of its weights.
+        cudnn_eligible: Whether cuDNN can run it.
+        reasons: Why not; empty where it can.
+        onnx: "LSTM", "GRU" or "RNN" where it is native, "Loop" where it is not.
+        onnx_reasons: Why it is not native; empty where it is.
+    """
+
+    layer: str
+    kind: str
+    units: int
+    params: int
+    cudnn_eligible: bool
+    reasons: tuple[str, ...]
+    onnx: str
+    onnx_reasons: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the JSON form."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def audit_layers(specs: Sequence[RecurrentSpec], captured: Capture) -> tuple[LayerAudit, ...]:
+    """Puts together what was marked with what was left, one row a layer, in the model's order."""
+    rows: list[LayerAudit] = []
+    for spec in specs:
+        native = spec.name in captured.lowered and spec.name not in captured.left
+        reasons = captured.left.get(spec.name, () if native else ("it is not called by the exported function",))
+        rows.append(audit_row(spec, reasons))
+    return tuple(rows)
+
+
+def audit_row(spec: RecurrentSpec, onnx_reasons: tuple[str, ...]) -> LayerAudit:
+    """Returns the row of one layer; without `onnx_reasons` it is native."""
+    why = ineligible_reasons(spec)
+    operator = "Loop" if onnx_reasons else ONNX_OPERATORS[spec.kind]
+    return LayerAudit(spec.name, spec.kind, spec.units, spec.parameters, not why, why, operator, onnx_reasons)
+
+
+def count_operators(proto: Any) -> tuple[dict[str, int], int, int]:
+    """Counts the recurrent operators by name, the loops, and all nodes of a `ModelProto`, subgraphs included."""
+    counts = Counter(str(node.op_type) for node in _nodes(proto.graph))
+    recurrent = {name: counts[name] for name in RECURRENT_OPERATORS if counts[name]}
+    return recurrent, sum(counts[name] for name in LOOPS), counts.total()
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)
+            for subgraph in attribute.graphs:
+                yield from _nodes(subgraph)

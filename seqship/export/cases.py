@@ -1,0 +1,107 @@
+"""The inputs on which runtimes are compared: every batch size, length and kind of mask."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqship.pipelines.spec import TOKEN_ID, Field
+
+MaskKind = Literal["full", "right", "left", "holes", "empty_row"]
+"""All steps valid; padding after the data; before it; in between too; and one row without any valid step."""
+
+BATCHES = (1, 3, 32)
+TIMES = (1, 7, 187, 250)
+HOLE_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Case:
+    """One shape and mask."""
+
+    batch: int
+    time: int
+    mask: MaskKind
+
+    @property
+    def name(self) -> str:
+        return f"batch={self.batch} time={self.time} mask={self.mask}"
+
+
+def grid(
+    fields: Sequence[Field], *, batches: Sequence[int] = BATCHES, times: Sequence[int] = TIMES
+) -> tuple[Case, ...]:
+    """Returns every combination that a model with these inputs takes.
+
+    A model of fixed batch or length gets that one; masks other than "full" need an input with a pad value.
+    """
+    sequences = [field for field in fields if field.rank >= 2]
+    fixed_batch = next((field.shape[0] for field in fields if isinstance(field.shape[0], int)), None)
+    if not any(field.has_time for field in sequences):
+        fixed = next((int(field.shape[1]) for field in sequences if isinstance(field.shape[1], int)), 1)
+        times = (fixed,)
+    masked = any(field.pad_value is not None for field in fields)
+    masks: tuple[MaskKind, ...] = get_args(MaskKind) if masked else ("full",)
+    batches = (int(fixed_batch),) if fixed_batch is not None else tuple(batches)
+    return tuple(Case(*combination) for combination in itertools.product(batches, times, masks))
+
+
+def case_mask(case: Case, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """Returns which steps are valid, (batch, time); but for `empty_row`, every row has one."""
+    steps = np.arange(case.time)
+    if case.mask == "full":
+        return np.ones((case.batch, case.time), bool)
+    if case.mask == "holes":
+        mask = generator.random((case.batch, case.time)) >= HOLE_SHARE
+        # A hole is between valid steps; rows with one step have no room for it.
+        mask[:, 0] = mask[:, -1] = True
+        if case.time > 2:
+            mask[:, 1] = False
+        return mask
+    lengths = generator.integers(1, case.time + 1, (case.batch, 1))
+    mask = steps < lengths
+    if case.mask == "left":
+        return mask[:, ::-1].copy()
+    if case.mask == "empty_row":
+        mask[generator.integers(case.batch)] = False
+    return mask
+
+
+def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, NDArray[Any]]:
+    """Draws the inputs of one case, within the bounds of each field; the same for the same case and seed.
+
+    Values are uniform within the bounds, standard normal where there are none. All inputs share one mask.
+    """
+    generator = np.random.default_rng([seed, zlib.crc32(case.name.encode())])
+    mask = case_mask(case, generator)
+    feed: dict[str, NDArray[Any]] = {}
+    for field in fields:
+        free = {0: case.batch, 1: case.time}
+        shape = tuple(size if isinstance(size, int) else free.get(axis, 3) for axis, size in enumerate(field.shape))
+        values = _draw(field, shape, generator)
+        if field.pad_value is not None and field.rank >= 2:
+            values[~mask] = field.pad_value
+        feed[field.name] = values
+    return feed
+
+
+def _draw(field: Field, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[Any]:
+    dtype = np.dtype(field.dtype)
+    low = -math.inf if field.minimum is None else field.minimum
+    high = math.inf if field.maximum is None else field.maximum
+    if dtype.kind == "b":
+        return generator.random(shape) < 0.5
+    if dtype.kind in "iu" or field.unit == TOKEN_ID:
+        # Without bounds nobody knows the vocabulary: the first few numbers are in all of them.
+        lowest, highest = (0 if math.isinf(low) else int(low)), (1 if math.isinf(high) else int(high))
+        return generator.integers(lowest, max(lowest, highest) + 1, shape).astype(dtype)
+    if math.isinf(low) or math.isinf(high):
+        return np.clip(generator.standard_normal(shape), low, high).astype(dtype)
+    return generator.uniform(low, high, shape).astype(dtype)

@@ -1,0 +1,85 @@
+"""One way to run a model in any runtime: named arrays in, named arrays out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from seqship.errors import ModelError
+from seqship.export.signature import ModelSignature
+
+Feed = Mapping[str, NDArray[Any]]
+"""Input arrays by name."""
+
+Outputs = dict[str, NDArray[Any]]
+"""Output arrays by name."""
+
+Runner = Callable[[Feed], Outputs]
+
+
+def keras_runner(signature: ModelSignature) -> Runner:
+    """Runs the Keras model itself, in a graph of its own that nothing has been exported from."""
+    import tensorflow as tf
+
+    function = signature.traceable()
+    # One trace for all shapes, as the exports have.
+    concrete = function.get_concrete_function(*signature.tensor_specs())
+    names = [(field.name, field.dtype) for field in signature.inputs]
+
+    def run(feed: Feed) -> Outputs:
+        outputs: dict[str, Any] = concrete(*(tf.constant(feed[name], tf.as_dtype(dtype)) for name, dtype in names))
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    return run
+
+
+def saved_model_runner(path: str | os.PathLike[str], signature: str = "serving_default") -> Runner:
+    """Loads a SavedModel from disk and runs one of its signatures.
+
+    Raises:
+        ModelError: The directory is no SavedModel, or has no such signature.
+    """
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(os.fspath(path))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        text = " ".join(str(error).split())
+        raise ModelError(f"{os.fspath(path)} cannot be loaded as a SavedModel: {text[:300]}") from error
+    if signature not in loaded.signatures:
+        present = ", ".join(loaded.signatures) or "none"
+        raise ModelError(f"{os.fspath(path)} has no signature {signature!r}, it has: {present}")
+    function = loaded.signatures[signature]
+    dtypes = {name: spec.dtype for name, spec in function.structured_input_signature[1].items()}
+
+    def run(feed: Feed) -> Outputs:
+        # The loaded object owns the variables: it must live as long as the function is called.
+        _ = loaded
+        outputs: dict[str, Any] = function(**{name: tf.constant(feed[name], dtype) for name, dtype in dtypes.items()})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    return run
+
+
+def onnx_runner(path: str | os.PathLike[str]) -> Runner:
+    """Runs an ONNX file in onnxruntime on the CPU, with its default optimizations.
+
+    Raises:
+        ModelError: onnxruntime refuses the file.
+    """
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own types derive from Exception alone.
+        text = " ".join(str(error).split())
+        raise ModelError(f"{os.fspath(path)} is refused by onnxruntime: {text[:300]}") from error
+    names = [output.name for output in session.get_outputs()]
+
+    def run(feed: Feed) -> Outputs:
+        return dict(zip(names, session.run(names, dict(feed)), strict=True))
+
+    return run

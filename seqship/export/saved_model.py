@@ -1,0 +1,80 @@
+"""Writes a Keras model as a TensorFlow SavedModel for serving."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqship.errors import ModelError
+from seqship.atomic import writing_to
+from seqship.export.signature import ModelSignature, model_signature
+from seqship.pipelines.spec import Field
+
+SERVING_DEFAULT = "serving_default"
+"""The signature that TF-Serving calls unless told otherwise (`tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY`)."""
+
+
+@dataclass(frozen=True)
+class SavedModelExport:
+    """What `to_saved_model` wrote.
+
+    Attributes:
+        path: The directory.
+        inputs: Contract of each input of `serving_default`.
+        outputs: Contract of each output.
+    """
+
+    path: Path
+    inputs: tuple[Field, ...]
+    outputs: tuple[Field, ...]
+
+
+def to_saved_model(
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    input_signature: Sequence[Field] | None = None,
+    signature: ModelSignature | None = None,
+) -> SavedModelExport:
+    """Writes a tf-keras or Keras 3 model as a SavedModel with the signature `serving_default`.
+
+    The file holds the inference function, its variables and its lookup tables; nothing of the optimizer or of training.
+
+    Args:
+        model: The model.
+        path: Directory to write.
+        input_signature: Contracts of the inputs where the model does not say (subclassed models).
+        signature: The signature where it has been made already.
+
+    Raises:
+        ModelError: The model cannot be traced.
+        OutputError: The disk is full, or the directory cannot be written to.
+    """
+    import tensorflow as tf
+
+    signature = signature or model_signature(model, inputs=input_signature)
+    function = signature.traceable()
+    concrete = function.get_concrete_function(*signature.tensor_specs())
+    module: Any = tf.Module(name="seqship")
+    module.model_variables = list(concrete.graph.variables)
+    module.model_resources = _resources(model)
+    target = Path(path)
+    with writing_to(target):
+        try:
+            tf.saved_model.save(module, str(target), signatures={SERVING_DEFAULT: concrete})
+        except AssertionError as error:  # A captured resource that no attribute of the model holds.
+            text = " ".join(str(error).split())
+            raise ModelError(f"model {model.name!r} uses a resource that it does not keep: {text[:300]}") from error
+    return SavedModelExport(target, signature.inputs, signature.outputs)
+
+
+def _resources(model: Any) -> list[Any]:
+    """Returns the lookup tables and assets of a model (those of a TextVectorization layer, say)."""
+    import tensorflow as tf
+    from tensorflow.python.trackable.resource import TrackableResource
+
+    kept = (tf.saved_model.Asset, TrackableResource)
+    return [part for part in tf.train.TrackableView(model).descendants() if isinstance(part, kept)]
