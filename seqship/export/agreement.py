@@ -42,6 +42,16 @@ class Agreement:
     passed: bool
     note: str = ""
 
+    def sentence(self) -> str:
+        """Says in one line what differs where."""
+        if self.note:
+            return f"{self.runner} differs from Keras at {self.case}: {self.output}: {self.note}"
+        place = f"{self.output}[{', '.join(map(str, self.worst_index))}]"
+        return (
+            f"{self.runner} differs from Keras at {self.case}: {place} is {self.actual:.9g}, expected "
+            f"{self.expected:.9g}, {self.severity:.3g} times what is allowed"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Returns the JSON form; numbers that JSON lacks are the strings "NaN" and "Infinity"."""
         return {key: _json_value(value) for key, value in asdict(self).items()}

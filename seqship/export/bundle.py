@@ -22,6 +22,9 @@ ONNX_FILE = "model.onnx"
 SAVED_MODEL = "saved_model"
 CASES_FILE = "verification/cases.npz"
 REPORT_FILES = ("report.html", "report.json")
+CONTRACT_KEY = "seqship.contract"
+"""Key of the ONNX file's `metadata_props` that holds the contract as JSON."""
+
 REQUIRED = ("name", "created", "versions", "source", "contract", "equivalence", "files")
 
 

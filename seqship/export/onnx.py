@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 from collections.abc import Generator, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from seqship.errors import ModelError, ProofError
 from seqship.export.audit import LayerAudit, audit_layers, count_operators
+from seqship.export.bundle import CONTRACT_KEY
 from seqship.export.capture import MARKER_OP, Capture, capture
 from seqship.export.lowering import Lowering
 from seqship.export.operators import lowerable
@@ -36,6 +38,7 @@ class OnnxExport:
         operators: Number of recurrent operators by ONNX name, and of `Loop`s and `Scan`s under "Loop", where there are.
         loops: Number of loops.
         nodes: Number of nodes, those within loops included.
+        size: Bytes of the file.
         audit: What became of each recurrent layer.
     """
 
@@ -46,7 +49,18 @@ class OnnxExport:
     operators: dict[str, int]
     loops: int
     nodes: int
+    size: int
     audit: tuple[LayerAudit, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what a manifest says of the file."""
+        return {
+            "operators": self.operators,
+            "loops": self.loops,
+            "opset": self.opset,
+            "nodes": self.nodes,
+            "bytes": self.size,
+        }
 
 
 def newest_opset() -> int:
@@ -92,6 +106,7 @@ def to_onnx(
     with capture(flavour, lowerable) as captured:
         proto = _convert(signature, captured, target)
     _name_axes(proto, signature)
+    _keep_contract(proto, signature)
     _refuse_unknown(proto)
     operators, loops, nodes = count_operators(proto)
     audit = audit_layers(recurrent_layers(model), captured)
@@ -99,8 +114,8 @@ def to_onnx(
         left = "; ".join(f"{row.layer}: {', '.join(row.onnx_reasons)}" for row in audit if row.onnx == "Loop")
         raise ProofError(f"{loops} Loop left in the ONNX graph ({left or 'from a layer that is not recurrent'})")
     target_path = Path(path)
-    _write(proto, target_path)
-    return OnnxExport(target_path, signature.inputs, signature.outputs, target, operators, loops, nodes, audit)
+    size = _write(proto, target_path)
+    return OnnxExport(target_path, signature.inputs, signature.outputs, target, operators, loops, nodes, size, audit)
 
 
 def _refuse_stateful(model: Any) -> None:
@@ -156,6 +171,15 @@ def _name_axes(proto: Any, signature: ModelSignature) -> None:
     proto.graph.doc_string = ""
 
 
+def _keep_contract(proto: Any, signature: ModelSignature) -> None:
+    """Writes the contract into the file, so that it can be served without its bundle."""
+    contract = {
+        "inputs": [field.to_json() for field in signature.inputs],
+        "outputs": [field.to_json() for field in signature.outputs],
+    }
+    proto.metadata_props.add(key=CONTRACT_KEY, value=json.dumps(contract))
+
+
 def _version() -> str:
     from seqship import __version__
 
@@ -181,8 +205,8 @@ def _refuse_unknown(proto: Any) -> None:
             )
 
 
-def _write(proto: Any, path: Path) -> None:
-    """Checks the model as ONNX and in onnxruntime, then writes it under its name."""
+def _write(proto: Any, path: Path) -> int:
+    """Checks the model as ONNX and in onnxruntime, then writes it under its name; returns its size in bytes."""
     import onnx
     import onnxruntime
 
@@ -196,3 +220,4 @@ def _write(proto: Any, path: Path) -> None:
         text = " ".join(str(error).split())
         raise ModelError(f"the ONNX model is refused by {type(error).__module__.partition('.')[0]}: {text}") from error
     write_file(path, data)
+    return len(data)

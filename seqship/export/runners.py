@@ -80,6 +80,7 @@ def onnx_runner(path: str | os.PathLike[str]) -> Runner:
     names = [output.name for output in session.get_outputs()]
 
     def run(feed: Feed) -> Outputs:
-        return dict(zip(names, session.run(names, dict(feed)), strict=True))
+        values: list[Any] = list(session.run(names, dict(feed)))
+        return dict(zip(names, values, strict=True))
 
     return run

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqship.errors import ModelError
 from seqship.atomic import writing_to
+from seqship.errors import ModelError
 from seqship.export.signature import ModelSignature, model_signature
 from seqship.pipelines.spec import Field
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seqship.models.flavour import Flavour
+from seqship.models.randomness import reproducible_dropout
 from seqship.models.recipe import Recipe, Training
 from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.spec import BATCH, TIME, Field
@@ -57,7 +58,7 @@ def build(
             layers.GRU(units, return_sequences=True, name="gru_1", **gates),
             layers.GRU(units, name="gru_2", **gates),
             layers.Dense(dense, activation="relu", name="dense"),
-            layers.Dropout(dropout, name="dropout"),
+            reproducible_dropout(flavour, dropout, name="dropout"),
             layers.Dense(len(CLASSES), activation="softmax", name=_OUTPUT.name),
         ],
         name="ecg_gru",
@@ -91,6 +92,7 @@ ECG_GRU = Recipe(
     inputs=(_INPUT,),
     outputs=(_OUTPUT,),
     parameters=5_205,
+    cudnn_eligible=True,
     load=load,
     build=build,
     training=TRAINING,

@@ -49,6 +49,7 @@ class Recipe:
         inputs: Contract of the model's inputs.
         outputs: Contract of its outputs.
         parameters: Number of the model's weights.
+        cudnn_eligible: Whether cuDNN can run every recurrent layer.
         load: Takes a path or None, the way to split and a seed; gives training and test sequences.
         build: Takes a Keras flavour and gives the untrained model.
         training: How it is trained.
@@ -62,6 +63,7 @@ class Recipe:
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
     parameters: int
+    cudnn_eligible: bool
     load: Callable[[Path | None, str, int], tuple[Sequences, Sequences]]
     build: Callable[..., Any]
     training: Training

@@ -10,6 +10,7 @@ from typing import Any
 
 from seqship.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from seqship.models.flavour import Flavour
+from seqship.models.randomness import reseed
 from seqship.models.recipe import Recipe, Training
 from seqship.pipelines import class_weights, group_split, stratified_split, training_batches
 from seqship.pipelines.sequences import Sequences
@@ -107,11 +108,12 @@ def train(
         epoch, began = state.epoch, time.perf_counter()
         label = f"epoch {epoch + 1}/{training.epochs}"
         # Dropout must not depend on how many epochs this process has run.
-        flavour.keras.utils.set_random_seed(seed + 1 + epoch)
+        reseed(model, (seed * 1_000 + epoch) * 1_000 % 2**31)
         logs = model.fit(
             training_batches(rest, epoch=epoch, class_weight=weights, **batching),
             validation_data=validation,
             verbose=0,
+            shuffle=False,
             callbacks=[_reporter(flavour, label, steps, progress)],
         ).history
         for name, values in logs.items():

@@ -6,8 +6,9 @@ Nothing heavy is imported until it is used: a name below is loaded from its modu
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from seqship.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from seqship.pipelines.bucket import padded_batches
@@ -38,31 +39,21 @@ __all__ = [
     "training_batches",
 ]
 
-# No module may bear the name of a function here: importing it would put the module in the function's place.
-_MODULES = {
-    "Field": "spec",
-    "Sequences": "sequences",
-    "class_weights": "class_balance",
-    "group_split": "split",
-    "load_heartbeats": "heartbeats",
-    "pad_right": "pad",
-    "padded_batches": "bucket",
-    "read_heartbeat_csv": "heartbeat_csv",
-    "read_heartbeat_file": "heartbeat_csv",
-    "read_wfdb_heartbeats": "heartbeat_wfdb",
-    "stratified_split": "split",
-    "synthetic_heartbeats": "synthetic_ecg",
-    "training_batches": "epochs",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Field": "spec",
+        "Sequences": "sequences",
+        "class_weights": "class_balance",
+        "group_split": "split",
+        "load_heartbeats": "heartbeats",
+        "pad_right": "pad",
+        "padded_batches": "bucket",
+        "read_heartbeat_csv": "heartbeat_csv",
+        "read_heartbeat_file": "heartbeat_csv",
+        "read_wfdb_heartbeats": "heartbeat_wfdb",
+        "stratified_split": "split",
+        "synthetic_heartbeats": "synthetic_ecg",
+        "training_batches": "epochs",
+    },
+)

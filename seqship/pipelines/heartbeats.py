@@ -6,12 +6,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from seqship.errors import DataError
 from seqship.pipelines.heartbeat_csv import TEST_NAMES, TRAIN_NAMES, read_heartbeat_csv, read_heartbeat_file
 from seqship.pipelines.heartbeat_wfdb import is_record, read_wfdb_heartbeats
-from seqship.pipelines.sequences import Sequences
+from seqship.pipelines.sequences import Sequences, merge
 from seqship.pipelines.split import group_split, stratified_split
 from seqship.pipelines.synthetic_ecg import synthetic_heartbeats
 
@@ -61,7 +59,7 @@ def load_heartbeats(
     by_patient = split == "patient"
     if _is_csv_folder(path):
         train, test = read_heartbeat_csv(path)
-        return group_split(_merge(train, test), fraction=test_fraction, seed=seed) if by_patient else (train, test)
+        return group_split(merge(train, test), fraction=test_fraction, seed=seed) if by_patient else (train, test)
     if is_record(path) or _is_record_folder(path):
         beats = read_wfdb_heartbeats(path)
         if by_patient:
@@ -97,11 +95,3 @@ def _is_csv_folder(path: Path) -> bool:
 
 def _is_record_folder(path: Path) -> bool:
     return path.is_dir() and any(path.glob("*.hea"))
-
-
-def _merge(train: Sequences, test: Sequences) -> Sequences:
-    """Returns all beats of both; the groups are known where both know them."""
-    groups = None if train.groups is None or test.groups is None else np.concatenate([train.groups, test.groups])
-    labels = np.concatenate([train.labels, test.labels])
-    source = f"{train.source} and {test.source.split()[-1]}"
-    return Sequences(train.values + test.values, labels, train.classes, groups, source)

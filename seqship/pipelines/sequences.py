@@ -45,3 +45,16 @@ class Sequences:
         chosen = np.asarray(indices, dtype=np.int64)
         groups = None if self.groups is None else self.groups[chosen]
         return Sequences(tuple(self.values[i] for i in chosen), self.labels[chosen], self.classes, groups, self.source)
+
+
+def merge(one: Sequences, other: Sequences) -> Sequences:
+    """Returns the sequences of both; the groups are known where both know them.
+
+    Args:
+        one: Sequences.
+        other: Sequences of the same classes.
+    """
+    groups = None if one.groups is None or other.groups is None else np.concatenate([one.groups, other.groups])
+    labels = np.concatenate([one.labels, other.labels])
+    source = one.source if one.source == other.source else f"{one.source} and {other.source.split()[-1]}"
+    return Sequences(one.values + other.values, labels, one.classes, groups, source)

@@ -9,7 +9,7 @@ from typing import Any
 
 BATCH = "batch"
 TIME = "time"
-TOKEN_ID = "token id"
+TOKEN_ID = "token id"  # noqa: S105  (a word of a vocabulary, not a secret)
 """Unit of inputs that index a vocabulary: whole numbers, whatever the dtype."""
 
 

@@ -1,0 +1,73 @@
+"""A bundle in a few lines, for people and for machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seqship.export.bundle import Bundle
+
+
+def summary(bundle: Bundle) -> dict[str, Any]:
+    """Returns what `ship`, `export` and `verify` print with `--json`."""
+    proof, onnx = bundle.manifest["equivalence"], bundle.manifest.get("onnx")
+    worst = proof.get("worst")
+    return {
+        "bundle": str(bundle.path),
+        "equivalent": bundle.equivalent,
+        "worst": worst and {key: worst[key] for key in ("runner", "case", "output", "max_abs", "max_rel")},
+        "cases": proof["cases"],
+        "onnx": onnx and {key: onnx[key] for key in ("operators", "loops", "opset")},
+        "metrics": bundle.manifest.get("metrics", {}),
+    }
+
+
+def summary_rows(bundle: Bundle) -> list[tuple[str, str]]:
+    """Returns labelled lines: what was trained, how well it does, its operators, the verdict, and where it is."""
+    manifest = bundle.manifest
+    rows: list[tuple[str, str]] = []
+    if training := manifest.get("training"):
+        rows.append(("trained", _trained(bundle, training)))
+    metrics = manifest.get("metrics") or {}
+    if "test_accuracy" in metrics:
+        against = f"{metrics['test_rows']:,} test rows; always the majority class: {metrics['majority_accuracy']:.3f}"
+        rows.append(("accuracy", f"{metrics['test_accuracy']:.3f} on {against}"))
+    if "recall" in metrics:
+        recall = metrics["recall"].items()
+        rows.append(
+            ("recall", "  ".join(f"{name} {'-' if value is None else f'{value:.2f}'}" for name, value in recall))
+        )
+    if onnx := manifest.get("onnx"):
+        operators = ", ".join(f"{count} {name}" for name, count in onnx["operators"].items()) or "no recurrent operator"
+        loops = f"{onnx['loops']} Loop" if onnx["loops"] else "no Loop"
+        rows.append(("onnx", f"{operators}, {loops} (opset {onnx['opset']}, {onnx['bytes'] / 1000:,.0f} kB)"))
+        for row in manifest.get("audit", []):
+            rows += (
+                [("", f"{row['layer']} became a Loop: {'; '.join(row['onnx_reasons'])}")]
+                if row["onnx"] == "Loop"
+                else []
+            )
+    return [*rows, ("verdict", _verdict(manifest["equivalence"])), ("bundle", str(bundle.path))]
+
+
+def _trained(bundle: Bundle, training: dict[str, Any]) -> str:
+    keras = "Keras 3" if bundle.manifest["source"].get("keras") == 3 else "tf-keras"
+    return (
+        f"{bundle.name} ({keras}, {training['parameters']:,} parameters) on {training['train_rows']:,} of "
+        f"{training['data']}; best epoch {training['best_epoch']} of {training['epochs']}, {training['seconds']:.0f} s"
+    )
+
+
+def _verdict(proof: dict[str, Any]) -> str:
+    rows = f" and {proof['rows']:,} rows of test data" if proof["rows"] else ""
+    worst = proof["worst"]
+    if worst is None:
+        return "NOT equivalent: nothing was compared"
+    place = f"{worst['runner']}, {worst['case']}, {worst['output']}"
+    if proof["equivalent"]:
+        return f"equivalent over {proof['cases']} cases{rows}; largest difference {_figure(proof['largest'])}"
+    differ = f"{proof['failures']} comparisons differ over {proof['cases']} cases{rows}"
+    return f"NOT equivalent: {differ}; worst {_figure(worst['max_abs'])} at {place}"
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.1e}" if isinstance(value, float | int) else str(value)

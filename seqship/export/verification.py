@@ -1,0 +1,97 @@
+"""Checks a bundle again from its files alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from seqship.atomic import write_directory
+from seqship.errors import BundleError, TamperedError
+from seqship.export.bundle import (
+    CASES_FILE,
+    MANIFEST,
+    REPORT_FILES,
+    Bundle,
+    read_bundle,
+    unnamed_files,
+    write_manifest,
+)
+from seqship.export.equivalence import EquivalenceReport, compare_runners, load_recorded
+from seqship.export.report import write_report
+from seqship.export.runners import Runner, onnx_runner, saved_model_runner
+from seqship.export.shipping import now, verdict
+from seqship.pipelines.sequences import Sequences
+from seqship.progress import Progress, silent
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    data: Sequences | None = None,
+    strict: bool = False,
+    progress: Progress = silent,
+) -> tuple[Bundle, EquivalenceReport]:
+    """Runs every recorded case in every runtime of a bundle, and writes the verdict and the report anew.
+
+    The cases hold what Keras computed when the bundle was made. Over `data` the SavedModel is the reference: Keras is
+    not in the bundle.
+
+    Args:
+        path: The bundle.
+        data: Real sequences to compare the runtimes on.
+        strict: Whether a file that the manifest does not name is refused.
+        progress: Told how far it is.
+
+    Returns:
+        The bundle as it is now, and the proof.
+
+    Raises:
+        BundleError: The path is no bundle.
+        TamperedError: A file is missing or changed, or (with `strict`) one is there that the manifest does not name.
+        ModelError: A file cannot be loaded in its runtime.
+    """
+    bundle = read_bundle(path)
+    if strict and (extra := unnamed_files(bundle)):
+        raise TamperedError(f"{bundle.path}: {extra[0]} is not named by the manifest; remove it or drop --strict")
+    if CASES_FILE not in bundle.manifest["files"]:
+        raise BundleError(f"{bundle.path} holds no {CASES_FILE}: there is nothing to verify it with")
+    runners: dict[str, Runner] = {}
+    if bundle.saved_model is not None:
+        runners["saved_model"] = saved_model_runner(bundle.saved_model)
+    if bundle.onnx is not None:
+        runners["onnx"] = onnx_runner(bundle.onnx)
+    proof = compare_runners(
+        load_recorded(bundle.path / CASES_FILE),
+        runners,
+        reference=runners.get("saved_model") or runners["onnx"],
+        inputs=bundle.inputs,
+        data=data,
+        progress=progress,
+    )
+    return _rewrite(bundle, proof), proof
+
+
+def _rewrite(bundle: Bundle, proof: EquivalenceReport) -> Bundle:
+    """Puts a copy with the new verdict in the bundle's place, at once."""
+    report = json.loads((bundle.path / "report.json").read_text(encoding="utf-8"))
+    parts = proof.to_json()
+    if not proof.data:  # What was compared when the bundle was made still stands.
+        del parts["test_split"]
+    with write_directory(bundle.path, force=True) as folder:
+        for name in bundle.manifest["files"]:
+            if name not in REPORT_FILES:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                _link_or_copy(bundle.path / name, folder / name)
+        write_report(report | parts, folder)
+        manifest = {key: value for key, value in bundle.manifest.items() if key != "files"}
+        write_manifest(folder, manifest | {"equivalence": verdict(proof, now())})
+    return Bundle(bundle.path, json.loads((bundle.path / MANIFEST).read_text(encoding="utf-8")))
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # Another file system, or one without hard links.
+        shutil.copy2(source, target)
