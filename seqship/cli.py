@@ -98,7 +98,7 @@ def root(
         print(context.get_help())
 
 
-@app.command("list")
+@app.command("list", short_help="Show the recipes.")
 def list_recipes(as_json: Json = False) -> None:
     """Shows the recipes: data, model and training that belong together.
 
@@ -129,7 +129,7 @@ def list_recipes(as_json: Json = False) -> None:
         print(f"  run     seqship ship {row['name']}")
 
 
-@app.command("ship")
+@app.command("ship", short_help="Data to proven bundle: train, export, verify.")
 def ship_command(
     recipe: RecipeName,
     data: DataPath = None,
@@ -175,7 +175,7 @@ def ship_command(
     _report(bundle, as_json)
 
 
-@app.command("train")
+@app.command("train", short_help="Train a recipe, no export.")
 def train_command(
     recipe: RecipeName,
     data: DataPath = None,
@@ -227,7 +227,7 @@ def train_command(
     )
 
 
-@app.command("export")
+@app.command("export", short_help="Export and prove a model of your own.")
 def export_command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A .keras or .h5 file, or package.module:factory.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The bundle to make.")],
@@ -283,7 +283,7 @@ def export_command(
     _report(bundle, as_json)
 
 
-@app.command("verify")
+@app.command("verify", short_help="Check a bundle again, from its files alone.")
 def verify_command(
     bundle: BundlePath,
     data: Annotated[
@@ -308,7 +308,7 @@ def verify_command(
     _report(verified, as_json, failures=[agreement.sentence() for agreement in proof.failures])
 
 
-@app.command("inspect")
+@app.command("inspect", short_help="Show each recurrent layer and its operator.")
 def inspect_command(
     target: Annotated[str, typer.Argument(metavar="MODEL_OR_BUNDLE", help="A bundle, or what export takes.")],
     keras: Annotated[KerasChoice, typer.Option("--keras", help="Which Keras reads a file.")] = KerasChoice.AUTO,
@@ -344,7 +344,7 @@ def inspect_command(
         raise typer.Exit(1)
 
 
-@app.command("predict")
+@app.command("predict", short_help="Answer for sequences, without TensorFlow.")
 def predict_command(
     bundle: BundlePath,
     source: Annotated[
@@ -363,10 +363,7 @@ def predict_command(
     from seqship.serving import Predictor
     from seqship.serving.records import prediction_lines, read_records
 
-    if runtime is Runtime.ONNX:
-        predictor = Predictor(bundle)
-    else:
-        predictor = _saved_model_predictor(bundle)
+    predictor = Predictor(bundle) if runtime is Runtime.ONNX else _saved_model_predictor(bundle)
     if len(predictor.inputs) != 1:
         raise DataError(f"{bundle} takes {len(predictor.inputs)} inputs, predict gives one; use serving.Predictor")
     stream = sys.stdin.buffer if str(source) == "-" else source

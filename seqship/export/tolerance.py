@@ -31,8 +31,8 @@ FLOAT32 = Tolerance(
     why=(
         "float32 sums taken in another order: over the 60 cases, onnxruntime differed from Keras by at most 6e-8 with "
         "weights as initialised, 5e-7 with weights twice as large and 8e-6 (relative 5e-5) with weights four times as "
-        "large, where two GRU(20) layers saturate and amplify rounding over 250 steps; the SavedModel differed by 0. A model trained on 9,000 "
-        "real heartbeats differed by 3.1e-6, a tenth of what is allowed there. "
+        "large, where two GRU(20) layers saturate and amplify rounding over 250 steps; the SavedModel differed by 0. A model trained "
+        "on 9,000 real heartbeats differed by 3.1e-6, a tenth of what is allowed there. "
         "One weight changed by 1 % differs by about 1e-3."
     ),
 )
