@@ -8,7 +8,7 @@ RECIPE ?= ecg-gru
 OUT ?= bundles/$(RECIPE)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help ship test check bench lock clean
+.PHONY: help ship test check bench docs lock clean
 
 help:
 	@echo "make ship    train a recipe, export it, prove the exports equal, write the bundle (RECIPE=$(RECIPE) OUT=$(OUT) ARGS=...)"
@@ -35,7 +35,11 @@ check: $(READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/basedpyright
-	@$(BIN)/python -m seqship.reference --check docs/reference
+	@$(BIN)/python docs/generate.py --check
+
+# Writes the pages that are made from the code.
+docs: $(READY)
+	@$(BIN)/python docs/generate.py
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA)) $(ARGS)

@@ -1,0 +1,698 @@
+"""Recurrent layers as ONNX operators: equal to Keras and to the equations, for any mask and every option."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from seqship.errors import ModelError, ProofError
+from seqship.export import to_onnx
+from seqship.export.capture import capture
+from seqship.export.inspection import inspect_model
+from seqship.export.operators import lowerable
+from seqship.models import recurrent_layers
+from seqship.models.flavour import Flavour, Version, load_flavour
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+
+KINDS = ("GRU", "LSTM", "SimpleRNN")
+OPERATORS = {"GRU": "GRU", "LSTM": "LSTM", "SimpleRNN": "RNN"}
+FEATURES, UNITS = 3, 4
+ACTIVATIONS = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "softplus", "elu", "leaky_relu")
+LOOPS = {"Loop", "Scan", "If"}
+
+
+# --- The layers under test: many to a model, so that one trace serves them all.
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One layer: its constructor's options, and how it is called."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    masked: bool = True
+    initial: bool = False
+    zero: bool = False
+
+
+def variants(kind: str) -> tuple[Variant, ...]:
+    sequence = {"return_sequences": True}
+    backwards = {"go_backwards": True}
+    state = {"return_state": True}
+    found = [
+        Variant("forward", sequence),
+        Variant("last"),
+        Variant("state", sequence | state),
+        Variant("last_state", state),
+        Variant("backwards", sequence | backwards | state),
+        Variant("backwards_last", backwards | state),
+        Variant("zero", sequence, zero=True),
+        Variant("zero_last", state, zero=True),
+        Variant("zero_backwards", sequence | backwards, zero=True),
+        Variant("zero_backwards_last", backwards, zero=True),
+        Variant("initial", sequence | state, initial=True),
+        Variant("initial_last", state, initial=True),
+        Variant("initial_backwards", sequence | state | backwards, initial=True),
+        Variant("initial_zero_last", {}, initial=True, zero=True),
+        Variant("unbiased", sequence | {"use_bias": False}),
+        Variant("unmasked", sequence | state, masked=False),
+        Variant("unmasked_last", masked=False),
+        Variant("unmasked_backwards", sequence | state | backwards, masked=False),
+        Variant("unmasked_backwards_last", backwards, masked=False),
+        Variant("unmasked_initial", sequence | backwards, masked=False, initial=True),
+    ]
+    # Neighbours in the list go together, so that two functions with parameters of their own meet in one layer.
+    for inner, outer in zip(ACTIVATIONS, ACTIVATIONS[1:] + ACTIVATIONS[:1], strict=True):
+        gates = {} if kind == "SimpleRNN" else {"recurrent_activation": inner}
+        found.append(Variant(f"{inner}_{outer}", sequence | {"activation": outer} | gates))
+    if kind == "GRU":
+        before = {"reset_after": False}
+        found += [
+            Variant("reset_before", sequence | before),
+            Variant("reset_before_backwards", sequence | backwards | before, initial=True),
+            Variant("reset_before_unbiased", before | {"use_bias": False}),
+            Variant("reset_after_unbiased", {"use_bias": False}, masked=False),
+        ]
+    return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """Layers in Keras and in onnxruntime, and their weights."""
+
+    layers: dict[str, Any]
+    keras: Callable[[Arrays], Arrays]
+    onnx: Callable[[Arrays], Arrays]
+    graph: Any
+
+
+def nonzero_weights(layer: Any, seed: int) -> None:
+    """Draws every weight, the biases too: a bias of zero in the wrong place is no mistake that shows."""
+    random = np.random.default_rng(seed)
+    layer.set_weights([random.normal(0, 0.35, weight.shape).astype(weight.dtype) for weight in layer.get_weights()])
+
+
+def in_keras(model: Any, names: tuple[str, ...]) -> Callable[[Arrays], Arrays]:
+    """The model in a plain tf.function of our own."""
+    import tensorflow as tf
+
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs]
+
+    def call(*tensors: Any) -> Any:
+        return model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
+
+    function = tf.function(call, input_signature=specs, autograph=False)
+    dtypes = [spec.dtype for spec in specs]
+
+    def run(feed: Arrays) -> Arrays:
+        outputs = function(*(tf.constant(feed[name], dtype) for name, dtype in zip(names, dtypes, strict=True)))
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return run
+
+
+def in_onnxruntime(path: Path) -> Callable[[Arrays], Arrays]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    inputs = [value.name for value in session.get_inputs()]
+    outputs = [value.name for value in session.get_outputs()]
+
+    def run(feed: Arrays) -> Arrays:
+        values: list[Any] = list(session.run(outputs, {name: feed[name] for name in inputs}))
+        return dict(zip(outputs, values, strict=True))
+
+    return run
+
+
+def output_names(name: str, tensors: Any) -> dict[str, Any]:
+    """An output, or an output and its states, by name."""
+    if not isinstance(tensors, list | tuple):
+        return {name: tensors}
+    return {f"{name}__{position}": tensor for position, tensor in enumerate(tensors)}
+
+
+@functools.lru_cache(maxsize=None)
+def exported(version: Version, kind: str) -> Exported:
+    """All variants of one kind of layer in one model, exported once."""
+    flavour = load_flavour(version)
+    keras = flavour.keras
+    sequence = keras.layers.Input((None, FEATURES), name="sequence")
+    mask = keras.layers.Input((None,), dtype="bool", name="mask")
+    states = [keras.layers.Input((UNITS,), name=name) for name in ("h", "c")]
+    layers: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
+    for seed, variant in enumerate(variants(kind)):
+        layer = getattr(keras.layers, kind)(UNITS, name=variant.name, **variant.options)
+        layer.zero_output_for_mask = variant.zero
+        initial = {"initial_state": states if kind == "LSTM" else states[:1]} if variant.initial else {}
+        outputs |= output_names(variant.name, layer(sequence, **({"mask": mask} if variant.masked else {}), **initial))
+        nonzero_weights(layer, seed)
+        layers[variant.name] = layer
+    inputs = [sequence, mask, *states[: 2 if kind == "LSTM" else 1]]
+    model = keras.Model(inputs, outputs)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        to_onnx(model, path, allow_loop=False)
+        names = ("sequence", "mask", "h", "c")[: len(inputs)]
+        return Exported(layers, in_keras(model, names), in_onnxruntime(path), onnx.load(path).graph)
+
+
+# --- The equations, in float64, one step after the other.
+
+
+def activation(name: str, slope: float) -> Callable[[Array], Array]:
+    functions: dict[str, Callable[[Array], Array]] = {
+        "tanh": np.tanh,
+        "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+        "relu": lambda x: np.maximum(x, 0),
+        "linear": lambda x: x,
+        "hard_sigmoid": lambda x: np.clip(slope * x + 0.5, 0, 1),
+        "softsign": lambda x: x / (1 + np.abs(x)),
+        "softplus": lambda x: np.logaddexp(0, x),
+        "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+        "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x),
+    }
+    return functions[name]
+
+
+def one_step(kind: str, weights: list[Array], options: Mapping[str, Any], slope: float) -> Any:
+    """Returns x, states -> states, by the update equations in the Keras documentation of each layer."""
+    outer = activation(options.get("activation", "tanh"), slope)
+    inner = activation(options.get("recurrent_activation", "sigmoid"), slope)
+    kernel, recurrent = weights[0], weights[1]
+    width = kernel.shape[1]
+    bias = weights[2] if len(weights) > 2 else np.zeros(width)
+
+    def simple(x: Array, states: list[Array]) -> list[Array]:
+        return [outer(x @ kernel + states[0] @ recurrent + bias)]
+
+    def lstm(x: Array, states: list[Array]) -> list[Array]:
+        i, f, g, o = np.split(x @ kernel + states[0] @ recurrent + bias, 4, axis=1)
+        c = inner(f) * states[1] + inner(i) * outer(g)
+        return [inner(o) * outer(c), c]
+
+    def gru(x: Array, states: list[Array]) -> list[Array]:
+        (h,) = states
+        after = options.get("reset_after", True)
+        of_input, of_state = (bias[0], bias[1]) if bias.ndim == 2 else (bias, np.zeros(width))
+        xz, xr, xh = np.split(x @ kernel + of_input, 3, axis=1)
+        rz, rr, rh = np.split(recurrent, 3, axis=1)
+        bz, br, bh = np.split(of_state, 3)
+        z, r = inner(xz + h @ rz + bz), inner(xr + h @ rr + br)
+        new = outer(xh + r * (h @ rh + bh)) if after else outer(xh + (r * h) @ rh + bh)
+        return [z * h + (1 - z) * new]
+
+    return {"SimpleRNN": simple, "LSTM": lstm, "GRU": gru}[kind]
+
+
+def expected(kind: str, variant: Variant, weights: list[Array], slope: float, feed: Arrays) -> Arrays:
+    """What a layer gives, step by step: a masked step keeps the state and repeats the output before it."""
+    step = one_step(kind, [weight.astype(np.float64) for weight in weights], variant.options, slope)
+    sequence = feed["sequence"].astype(np.float64)
+    batch, time, _ = sequence.shape
+    mask = feed["mask"] if variant.masked else np.ones((batch, time), bool)
+    count = 2 if kind == "LSTM" else 1
+    states = [np.zeros((batch, UNITS))] * count
+    if variant.initial:
+        states = [feed[name].astype(np.float64) for name in ("h", "c")[:count]]
+    shown = np.zeros((batch, UNITS))
+    outputs: list[Array] = []
+    for t in reversed(range(time)) if variant.options.get("go_backwards") else range(time):
+        valid = mask[:, t, None]
+        moved = step(sequence[:, t], states)
+        shown = np.where(valid, moved[0], np.zeros_like(shown) if variant.zero else shown)
+        states = [np.where(valid, new, old) for new, old in zip(moved, states, strict=True)]
+        outputs.append(shown)
+    first = np.stack(outputs, axis=1) if variant.options.get("return_sequences") else outputs[-1]
+    return output_names(variant.name, [first, *states] if variant.options.get("return_state") else first)
+
+
+def all_expected(version: Version, kind: str, feed: Arrays) -> Arrays:
+    slope = {2: 0.2, 3: 1 / 6}[version]
+    found = exported(version, kind)
+    outputs: Arrays = {}
+    for variant in variants(kind):
+        outputs |= expected(kind, variant, found.layers[variant.name].get_weights(), slope, feed)
+    return outputs
+
+
+def disagreements(actual: Arrays, wanted: Arrays) -> list[str]:
+    """Every output that differs, with the difference."""
+    assert actual.keys() == wanted.keys()
+    return [
+        f"{name}: shape {actual[name].shape}, expected {wanted[name].shape}"
+        if actual[name].shape != wanted[name].shape
+        else f"{name}: {np.abs(actual[name] - wanted[name]).max():.2g}"
+        for name in wanted
+        if actual[name].shape != wanted[name].shape or not np.allclose(actual[name], wanted[name], atol=1e-5, rtol=1e-5)
+    ]
+
+
+def make_feed(mask: Array, seed: int) -> Arrays:
+    random = np.random.default_rng(seed)
+    batch, time = mask.shape
+    feed = {"sequence": random.normal(0, 1, (batch, time, FEATURES)), "mask": mask}
+    feed |= {name: random.normal(0, 1, (batch, UNITS)) for name in ("h", "c")}
+    return {name: value if value.dtype == bool else value.astype(np.float32) for name, value in feed.items()}
+
+
+LENGTHS = np.array([[7], [1], [4], [6]])
+STEPS = np.arange(7)
+MASKS = {
+    "full": np.ones((4, 7), bool),
+    "right": LENGTHS > STEPS,
+    "left": (LENGTHS > STEPS)[:, ::-1].copy(),
+    "holes": np.random.default_rng(3).random((4, 7)) > 0.4,
+    "first_step_off": np.ones((4, 7), bool) & (STEPS > 0),
+    "empty_rows": (LENGTHS > STEPS) & (np.array([[True], [False], [True], [False]])),
+    "all_empty": np.zeros((4, 7), bool),
+    "one_step": np.ones((3, 1), bool),
+    "one_step_off": np.array([[True], [False]]),
+    "one_row": np.random.default_rng(4).random((1, 7)) > 0.4,
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_option_equals_keras_and_the_equations(flavour: Flavour, kind: str, mask: str) -> None:
+    found = exported(flavour.version, kind)
+    feed = make_feed(MASKS[mask], seed=1)
+    from_keras, from_onnx = found.keras(feed), found.onnx(feed)
+    assert disagreements(from_onnx, from_keras) == []
+    assert disagreements(from_keras, all_expected(flavour.version, kind, feed)) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("version", [2, 3])
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_any_mask_agrees_with_keras_and_the_equations(version: Version, kind: str, data: st.DataObject) -> None:
+    shape = data.draw(st.tuples(st.integers(1, 5), st.integers(1, 9)), label="batch, time")
+    mask = data.draw(hnp.arrays(bool, shape), label="mask")
+    feed = make_feed(mask, data.draw(st.integers(0, 1000), label="seed"))
+    wanted = all_expected(version, kind, feed)
+    assert disagreements(exported(version, kind).onnx(feed), wanted) == []
+    assert disagreements(exported(version, kind).keras(feed), wanted) == []
+
+
+def test_all_activations_are_tried() -> None:
+    from seqship.export import operators
+
+    assert set(ACTIVATIONS) == set(operators._ACTIVATIONS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_graph_holds_one_operator_a_layer_and_no_loop(flavour: Flavour, kind: str) -> None:
+    graph = exported(flavour.version, kind).graph
+    counts = Counter(node.op_type for node in graph.node)
+    assert counts[OPERATORS[kind]] == len(variants(kind))
+    assert not LOOPS & counts.keys()
+    # All layers have the same mask: one permutation is built.
+    assert counts["ScatterElements"] == 1
+
+
+def test_inputs_outputs_and_axes_are_named(flavour: Flavour) -> None:
+    graph = exported(flavour.version, "GRU").graph
+
+    def axes(value: Any) -> list[str | int]:
+        return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+    assert {value.name: axes(value) for value in graph.input} == {
+        "sequence": ["batch", "time", FEATURES],
+        "mask": ["batch", "time"],
+        "h": ["batch", UNITS],
+    }
+    outputs = {value.name: axes(value) for value in graph.output}
+    assert outputs["last"] == ["batch", UNITS]
+    assert outputs["zero"] == ["batch", "time", UNITS]
+
+
+# --- Models: what stands round the layers.
+
+
+def check_model(model: Any, path: Path, feed: Array, **options: Any) -> Any:
+    """Exports a model with one input and compares; returns the export."""
+    import tensorflow as tf
+
+    found = to_onnx(model, path, **options)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    wanted = tf.nest.flatten(tf.function(lambda x: model(x, training=False), autograph=False)(tf.constant(feed)))
+    actual: list[Any] = list(session.run([field.name for field in found.outputs], {found.inputs[0].name: feed}))
+    assert len(actual) == len(wanted)
+    for got, want in zip(actual, wanted, strict=True):
+        assert got.shape == want.shape
+        assert np.allclose(got, want.numpy(), atol=1e-5)
+    return found
+
+
+def padded(batch: int = 4, time: int = 7, features: int = FEATURES, dtype: str = "float32") -> Array:
+    """Sequences with left, right and inner padding of -1, and an empty row."""
+    values = np.random.default_rng(8).normal(0, 1, (batch, time, features)).astype(dtype)
+    values[0, 4:] = values[1, :3] = values[2, 1] = values[3] = -1
+    return values
+
+
+def masked_model(flavour: Flavour, *layers: Any, shape: tuple[int | None, ...] = (None, FEATURES)) -> Any:
+    keras = flavour.keras
+    model = keras.Sequential([keras.layers.Input(shape, name="signal"), keras.layers.Masking(-1.0), *layers])
+    for seed, layer in enumerate(model.layers):
+        nonzero_weights(layer, seed)
+    return model
+
+
+def operators(found: Any) -> Counter[str]:
+    return Counter(node.op_type for node in onnx.load(found.path).graph.node)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stacked_layers_share_one_compaction(flavour: Flavour, kind: str, tmp_path: Path) -> None:
+    layer = getattr(flavour.keras.layers, kind)
+    model = masked_model(flavour, layer(4, return_sequences=True), layer(5, return_sequences=True), layer(3))
+    found = check_model(model, tmp_path / "model.onnx", padded())
+    counts = operators(found)
+    assert (found.operators, found.loops) == ({OPERATORS[kind]: 3}, 0)
+    assert counts["ScatterElements"] == 1
+    # The first layer's input is compacted; the others take what the layer below gave, as it is.
+    assert counts["GatherND"] == 1
+
+
+def test_a_layer_between_two_others_ends_the_sharing(flavour: Flavour, tmp_path: Path) -> None:
+    layers = flavour.keras.layers
+    model = masked_model(
+        flavour, layers.LSTM(4, return_sequences=True), layers.Dropout(0.3), layers.Dense(3), layers.GRU(3)
+    )
+    found = check_model(model, tmp_path / "model.onnx", padded())
+    assert (found.operators, found.loops) == ({"GRU": 1, "LSTM": 1}, 0)
+
+
+def test_a_backwards_layer_below_ends_the_sharing(flavour: Flavour, tmp_path: Path) -> None:
+    layers = flavour.keras.layers
+    model = masked_model(flavour, layers.GRU(4, return_sequences=True, go_backwards=True), layers.GRU(3))
+    check_model(model, tmp_path / "model.onnx", padded())
+
+
+@pytest.mark.parametrize("merge", ["concat", "sum", "mul", "ave"])
+def test_bidirectional(flavour: Flavour, merge: str, tmp_path: Path) -> None:
+    layers = flavour.keras.layers
+    model = masked_model(
+        flavour,
+        layers.Bidirectional(layers.LSTM(3, return_sequences=True), merge_mode=merge),
+        layers.Bidirectional(layers.GRU(3), merge_mode=merge),
+    )
+    found = check_model(model, tmp_path / "model.onnx", padded())
+    assert (found.operators, found.loops) == ({"GRU": 2, "LSTM": 2}, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unrolled_layers(flavour: Flavour, kind: str, tmp_path: Path) -> None:
+    layer = getattr(flavour.keras.layers, kind)
+    model = masked_model(
+        flavour, layer(4, return_sequences=True, unroll=True), layer(3, unroll=True), shape=(5, FEATURES)
+    )
+    found = check_model(model, tmp_path / "model.onnx", padded(time=5))
+    assert (found.operators, found.loops) == ({OPERATORS[kind]: 2}, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_time_major_layers(kind: str, tmp_path: Path) -> None:
+    keras = load_flavour(2).keras
+    sequence = keras.layers.Input(batch_shape=(None, None, FEATURES), name="sequence")
+    mask = keras.layers.Input(batch_shape=(None, None), dtype="bool", name="mask")
+    options = {"time_major": True, "return_state": True}
+    outputs: dict[str, Any] = {}
+    for seed, (name, more) in enumerate(
+        {
+            "all": {"return_sequences": True},
+            "last": {},
+            "back": {"return_sequences": True, "go_backwards": True},
+        }.items()
+    ):
+        layer = getattr(keras.layers, kind)(UNITS, name=name, **options, **more)
+        outputs |= output_names(name, layer(sequence, mask=mask))
+        nonzero_weights(layer, seed)
+    model = keras.Model([sequence, mask], outputs)
+    found = to_onnx(model, tmp_path / "model.onnx", allow_loop=False)
+    assert found.operators == {OPERATORS[kind]: 3}
+    feed = make_feed(MASKS["holes"], seed=2)
+    feed = {"sequence": feed["sequence"].swapaxes(0, 1).copy(), "mask": feed["mask"].T.copy()}
+    run = in_onnxruntime(found.path)
+    assert disagreements(run(feed), in_keras(model, ("sequence", "mask"))(feed)) == []
+
+
+def test_an_embedding_makes_the_mask(flavour: Flavour, tmp_path: Path) -> None:
+    keras = flavour.keras
+    model = keras.Sequential(
+        [
+            keras.layers.Input((None,), dtype="int32", name="tokens"),
+            keras.layers.Embedding(9, 4, mask_zero=True),
+            keras.layers.LSTM(3, return_sequences=True),
+            keras.layers.LSTM(3),
+        ]
+    )
+    tokens = np.array([[3, 1, 0, 0], [0, 0, 5, 8], [2, 0, 4, 1], [0, 0, 0, 0]], np.int32)
+    found = check_model(model, tmp_path / "model.onnx", tokens)
+    assert (found.operators, found.loops, operators(found)["ScatterElements"]) == ({"LSTM": 2}, 0, 1)
+
+
+def test_an_encoder_hands_its_state_to_a_decoder(flavour: Flavour, tmp_path: Path) -> None:
+    keras = flavour.keras
+    source = keras.layers.Input((None, 2), name="source")
+    masked = keras.layers.Masking(-1.0)(source)
+    _, h, c = keras.layers.LSTM(3, return_state=True)(masked)
+    decoded = keras.layers.LSTM(3, return_sequences=True)(source, initial_state=[h, c])
+    model = keras.Model(source, decoded)
+    found = check_model(model, tmp_path / "model.onnx", padded(features=2))
+    assert (found.operators, found.loops) == ({"LSTM": 2}, 0)
+
+
+def test_a_layer_called_twice_becomes_two_operators(flavour: Flavour, tmp_path: Path) -> None:
+    keras = flavour.keras
+    source = keras.layers.Input((None, 2), name="source")
+    shared = keras.layers.GRU(3)
+    model = keras.Model(source, [shared(source), shared(keras.layers.Masking(-1.0)(source))])
+    found = check_model(model, tmp_path / "model.onnx", padded(features=2))
+    assert (found.operators, found.loops) == ({"GRU": 2}, 0)
+
+
+# --- What has no operator keeps its stock conversion, and is named.
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["exponential", "mish"])
+def test_an_activation_without_counterpart_stays_a_loop(flavour: Flavour, kind: str, name: str, tmp_path: Path) -> None:
+    if name == "mish" and kind != "GRU":
+        pytest.skip("one kind is enough for the second activation")
+    layer = getattr(flavour.keras.layers, kind)
+    model = masked_model(flavour, layer(3, return_sequences=True, activation=name, name="odd"), layer(2, name="usual"))
+    found = check_model(model, tmp_path / "model.onnx", padded(time=4))
+    assert found.operators == {OPERATORS[kind]: 1}
+    assert found.loops >= 1
+    reason = f"activation {name} has no counterpart in ONNX {OPERATORS[kind]}"
+    rows = {row.layer: (row.onnx, row.onnx_reasons) for row in found.audit}
+    assert rows == {"odd": ("Loop", (reason,)), "usual": (OPERATORS[kind], ())}
+    assert inspect_model(model) == found.audit
+
+
+def test_a_users_function_of_a_known_name_stays_a_loop(flavour: Flavour, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    def tanh(x: Any) -> Any:
+        return tf.tanh(x) * 0.5
+
+    model = masked_model(flavour, flavour.keras.layers.GRU(3, activation=tanh, name="odd"))
+    found = check_model(model, tmp_path / "model.onnx", padded(time=4))
+    assert found.audit[0].onnx == "Loop"
+    assert found.audit[0].onnx_reasons == (f"activation {__name__}.tanh has no counterpart in ONNX GRU",)
+
+
+def test_a_loop_is_refused_where_none_is_allowed(flavour: Flavour, tmp_path: Path) -> None:
+    model = masked_model(flavour, flavour.keras.layers.GRU(3, activation="exponential", name="odd"))
+    reason = r"odd: activation exponential has no counterpart in ONNX GRU"
+    with pytest.raises(ProofError, match=rf"^\d Loop left in the ONNX graph \({reason}\)$"):
+        to_onnx(model, tmp_path / "model.onnx", allow_loop=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_double_precision_stays_a_loop(flavour: Flavour, tmp_path: Path) -> None:
+    keras = flavour.keras
+    model = keras.Sequential(
+        [
+            keras.layers.Input((None, 2), dtype="float64", name="signal"),
+            keras.layers.GRU(3, dtype="float64", name="odd"),
+        ]
+    )
+    feed = padded(features=2, dtype="float64")
+    found = check_model(model, tmp_path / "model.onnx", feed)
+    assert found.operators == {}
+    assert found.audit[0].onnx == "Loop"
+    reason = "it computes in float64; onnxruntime's recurrent operators compute in float32"
+    assert found.audit[0].onnx_reasons == (reason,)
+
+
+def test_half_precision_is_not_lowered(flavour: Flavour) -> None:
+    keras = flavour.keras
+    layer = keras.layers.GRU(
+        3, dtype=keras.mixed_precision.Policy("mixed_float16") if flavour.version == 2 else "mixed_float16"
+    )
+    model = keras.Sequential([keras.layers.Input((None, 2), name="signal"), layer])
+    reason = "it computes in float16; onnxruntime's recurrent operators compute in float32"
+    assert inspect_model(model)[0].onnx_reasons == (reason,)
+
+
+def test_a_subclass_of_a_known_layer_is_left_alone(flavour: Flavour, tmp_path: Path) -> None:
+    gru = flavour.keras.layers.GRU
+
+    class Doubled(gru):
+        def call(self, *args: Any, **kwargs: Any) -> Any:
+            return super().call(*args, **kwargs) * 2
+
+    if flavour.version == 3:  # Keras 3 finds the mask by the name of an argument.
+
+        class WithMask(gru):
+            def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
+                return super().call(sequences, initial_state=initial_state, mask=mask, training=training) * 2
+
+        layer = WithMask(3, name="odd")
+    else:
+        layer = Doubled(3, name="odd")
+    model = masked_model(flavour, layer)
+    found = check_model(model, tmp_path / "model.onnx", padded(time=4))
+    assert found.operators == {}
+    assert found.loops >= 1
+    with pytest.raises(ProofError, match=r"odd: .* is a class of its own, derived from a Keras layer\)$"):
+        to_onnx(model, tmp_path / "other.onnx", allow_loop=False)
+
+
+def test_a_cell_of_the_users_own_is_left_alone(flavour: Flavour, tmp_path: Path) -> None:
+    keras = flavour.keras
+
+    class Leaky(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.units = self.state_size = self.output_size = 2
+
+        def call(self, inputs: Any, states: Any, training: Any = None) -> Any:
+            state = states[0] if isinstance(states, list | tuple) else states
+            new = 0.5 * state + inputs
+            return new, [new]
+
+    model = masked_model(flavour, keras.layers.RNN(Leaky()), shape=(None, 2))
+    found = check_model(model, tmp_path / "model.onnx", padded(features=2, time=4))
+    assert found.operators == {}
+    assert found.loops >= 1
+    assert found.audit == ()
+    with pytest.raises(ProofError, match=r"^1 Loop left in the ONNX graph \(from a layer that is not recurrent|own"):
+        to_onnx(model, tmp_path / "other.onnx", allow_loop=False)
+
+
+# --- Capture: only the export that asked for it sees markers.
+
+
+def test_two_exports_at_once_do_not_disturb_each_other(flavour: Flavour, tmp_path: Path) -> None:
+    layers = flavour.keras.layers
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    models = [masked_model(flavour, layers.GRU(units)) for units in (3, 5)]
+    feed = padded()
+    before = [np.asarray(model(feed)) for model in models]
+    start = threading.Barrier(3)
+    failures: list[BaseException] = []
+    seen: list[Array] = []
+
+    def export(position: int) -> None:
+        try:
+            start.wait()
+            for turn in range(2):
+                check_model(models[position], tmp_path / f"{position}-{turn}.onnx", feed, allow_loop=False)
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=export, args=(position,)) for position in range(2)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    while any(thread.is_alive() for thread in threads):
+        seen.append(np.asarray(models[0](feed)))
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert seen
+    assert all(np.allclose(values, before[0], atol=1e-6) for values in seen)
+    assert [logger.level for logger in loggers] == levels
+
+
+def test_a_layer_is_itself_again_after_an_export(flavour: Flavour, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    model = masked_model(flavour, flavour.keras.layers.LSTM(3))
+    before = model(padded()).numpy()
+    with pytest.raises(RuntimeError, match="on the way"), capture(flavour, lowerable) as captured:
+        tf.function(model).get_concrete_function(tf.TensorSpec((None, None, FEATURES)))
+        raise RuntimeError("on the way")
+    assert len(captured.markers) == 1
+    assert np.array_equal(model(padded()).numpy(), before)
+    graph = tf.function(lambda x: model(x)).get_concrete_function(tf.TensorSpec((None, None, FEATURES))).graph
+    assert not [op for op in graph.get_operations() if op.type == "PyFunc"]
+
+
+def test_a_marked_graph_cannot_be_run(flavour: Flavour) -> None:
+    import tensorflow as tf
+
+    model = masked_model(flavour, flavour.keras.layers.LSTM(3, name="memory"))
+    with capture(flavour, lowerable):
+        function = tf.function(model).get_concrete_function(tf.TensorSpec((None, None, FEATURES)))
+    with pytest.raises(Exception, match="layer 'memory' is marked for conversion and cannot be run in TensorFlow"):
+        function(tf.constant(padded()))
+
+
+def test_a_stateful_layer_is_refused(flavour: Flavour, tmp_path: Path) -> None:
+    keras = flavour.keras
+    model = keras.Sequential(
+        [keras.layers.Input(batch_shape=(2, 5, 3), name="signal"), keras.layers.GRU(3, stateful=True, name="memory")]
+    )
+    assert recurrent_layers(model)[0].stateful
+    with pytest.raises(
+        ModelError,
+        match=r"^layer 'memory' is stateful and ONNX would lose its state between calls; build the model with "
+        r"stateful=False, or pass the state with initial_state and return_state$",
+    ):
+        to_onnx(model, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_called_layer_of_an_unused_branch_is_said_to_be_unused(flavour: Flavour, tmp_path: Path) -> None:
+    keras = flavour.keras
+
+    class Two(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.other = keras.layers.GRU(2, name="used"), keras.layers.GRU(2, name="other")
+
+        def call(self, inputs: Any) -> Any:
+            return self.used(inputs)
+
+    from seqship.export.signature import parse_field
+
+    model = Two()
+    model.other(padded())
+    found = to_onnx(model, tmp_path / "model.onnx", input_signature=[parse_field("signal=?,?,3:float32")])
+    rows = {row.layer: (row.onnx, row.onnx_reasons) for row in found.audit}
+    assert rows["used"] == ("GRU", ())
+    assert rows["other"][1] == ("it is not called by the exported function",)
