@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from seqship.export.capture import Capture
 from seqship.export.operators import ONNX_OPERATORS
 from seqship.models.cudnn import ineligible_reasons
+from seqship.models.layers import other_recurrent_layers, recurrent_layers
 from seqship.models.spec import RecurrentSpec
 
 RECURRENT_OPERATORS = ("GRU", "LSTM", "RNN")
@@ -45,14 +46,21 @@ class LayerAudit:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def audit_layers(specs: Sequence[RecurrentSpec], captured: Capture) -> tuple[LayerAudit, ...]:
-    """Puts together what was marked with what was left, one row a layer, in the model's order."""
+def audit_layers(model: Any, captured: Capture) -> tuple[LayerAudit, ...]:
+    """Puts together what was marked with what was left, one row a layer; layers of no known class come last."""
     rows: list[LayerAudit] = []
-    for spec in specs:
+    for spec in recurrent_layers(model):
         native = spec.name in captured.lowered and spec.name not in captured.left
         reasons = captured.left.get(spec.name, () if native else ("it is not called by the exported function",))
         rows.append(audit_row(spec, reasons))
-    return tuple(rows)
+    return (*rows, *(_unknown_row(layer) for layer in other_recurrent_layers(model)))
+
+
+def _unknown_row(layer: Any) -> LayerAudit:
+    kind, cell = type(layer).__name__, type(layer.cell).__name__
+    why = f"{kind} over {cell} is none of the layers LSTM, GRU and SimpleRNN"
+    units = getattr(layer.cell, "units", None) or getattr(layer.cell, "filters", None) or 0
+    return LayerAudit(layer.name, kind, int(units), int(layer.count_params()), False, (why,), "Loop", (why,))
 
 
 def audit_row(spec: RecurrentSpec, onnx_reasons: tuple[str, ...]) -> LayerAudit:

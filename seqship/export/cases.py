@@ -93,6 +93,11 @@ def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, ND
 
 
 def _draw(field: Field, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[Any]:
+    if field.dtype == "string":
+        # Words that vocabularies have, one that none has, and text that is not ASCII.
+        words = np.array(["the", "a", "good", "bad", "film", "zyzzyva", "ç", "語"])
+        phrases = [" ".join(generator.choice(words, generator.integers(0, 8))) for _ in range(math.prod(shape))]
+        return np.array(phrases, dtype=np.str_).reshape(shape)
     dtype = np.dtype(field.dtype)
     low = -math.inf if field.minimum is None else field.minimum
     high = math.inf if field.maximum is None else field.maximum

@@ -8,23 +8,25 @@ from typing import Any
 from seqship.export.audit import LayerAudit, audit_layers
 from seqship.export.capture import capture
 from seqship.export.operators import lowerable
-from seqship.export.signature import model_signature
+from seqship.export.signature import ModelSignature, model_signature
 from seqship.models.flavour import flavour_of
-from seqship.models.layers import recurrent_layers
 from seqship.pipelines.spec import Field
 
 
-def inspect_model(model: Any, *, input_signature: Sequence[Field] | None = None) -> tuple[LayerAudit, ...]:
+def inspect_model(
+    model: Any, *, input_signature: Sequence[Field] | None = None, signature: ModelSignature | None = None
+) -> tuple[LayerAudit, ...]:
     """Traces a model as an export does, and returns the audit of each recurrent layer.
 
     Args:
         model: A tf-keras or Keras 3 model.
         input_signature: Contracts of the inputs where the model does not say.
+        signature: The signature where it has been made already.
 
     Raises:
         ModelError: The model cannot be traced.
     """
-    signature = model_signature(model, inputs=input_signature)
+    signature = signature or model_signature(model, inputs=input_signature)
     with capture(flavour_of(model), lowerable) as captured:
         signature.traceable().get_concrete_function(*signature.tensor_specs())
-    return audit_layers(recurrent_layers(model), captured)
+    return audit_layers(model, captured)

@@ -109,7 +109,7 @@ def to_onnx(
     _keep_contract(proto, signature)
     _refuse_unknown(proto)
     operators, loops, nodes = count_operators(proto)
-    audit = audit_layers(recurrent_layers(model), captured)
+    audit = audit_layers(model, captured)
     if loops and not allow_loop:
         left = "; ".join(f"{row.layer}: {', '.join(row.onnx_reasons)}" for row in audit if row.onnx == "Loop")
         raise ProofError(f"{loops} Loop left in the ONNX graph ({left or 'from a layer that is not recurrent'})")

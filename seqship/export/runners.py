@@ -21,7 +21,10 @@ Runner = Callable[[Feed], Outputs]
 
 
 def keras_runner(signature: ModelSignature) -> Runner:
-    """Runs the Keras model itself, in a graph of its own that nothing has been exported from."""
+    """Runs the Keras model itself, in a graph of its own that nothing has been exported from.
+
+    What it returns raises ModelError where Keras fails on the inputs.
+    """
     import tensorflow as tf
 
     function = signature.traceable()
@@ -30,6 +33,15 @@ def keras_runner(signature: ModelSignature) -> Runner:
     names = [(field.name, field.dtype) for field in signature.inputs]
 
     def run(feed: Feed) -> Outputs:
+        try:
+            return call(feed)
+        except tf.errors.OpError as error:
+            shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feed.items())
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            reason = next((line for line in reversed(lines) if not line.startswith("[[")), type(error).__name__)
+            raise ModelError(f"Keras itself cannot run the model on {shapes}: {reason[:200]}") from error
+
+    def call(feed: Feed) -> Outputs:
         outputs: dict[str, Any] = concrete(*(tf.constant(feed[name], tf.as_dtype(dtype)) for name, dtype in names))
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 

@@ -14,15 +14,15 @@ from typing import Any
 
 from seqship.atomic import write_directory
 from seqship.errors import ModelError, ProofError
-from seqship.export.audit import LayerAudit, audit_row
+from seqship.export.audit import LayerAudit
 from seqship.export.bundle import CASES_FILE, FORMAT, ONNX_FILE, SAVED_MODEL, Bundle, write_manifest
 from seqship.export.equivalence import EquivalenceReport, check_equivalence, save_recorded
+from seqship.export.inspection import inspect_model
 from seqship.export.onnx import OnnxExport, to_onnx
 from seqship.export.report import write_report
 from seqship.export.saved_model import to_saved_model
 from seqship.export.signature import ModelSignature, model_signature
 from seqship.models.flavour import flavour_of
-from seqship.models.layers import recurrent_layers
 from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.spec import Field
 from seqship.progress import Progress, silent
@@ -75,8 +75,7 @@ def ship(
     if not formats or set(formats) - set(FORMATS):
         raise ModelError(f"formats must be of {', '.join(FORMATS)}, got {', '.join(formats) or 'none'}")
     signature = model_signature(model, inputs=inputs, outputs=outputs)
-    # A layer that is built on its first call has its weights only now.
-    layers = tuple(audit_row(spec, ("no ONNX was asked for",)) for spec in recurrent_layers(model))
+    layers = inspect_model(model, signature=signature)
     if require_cudnn:
         _require_cudnn(layers)
     with write_directory(Path(directory), force=force) as folder:
@@ -169,7 +168,7 @@ def _document(
             "inputs": [field.to_json() for field in signature.inputs],
             "outputs": [field.to_json() for field in signature.outputs],
         },
-        "layers": [row.to_json() for row in (onnx.audit if onnx else layers)],
+        "layers": [row.to_json() for row in layers],
         "onnx": None if onnx is None else onnx.to_json(),
         "versions": versions(flavour.package),
         "metrics": facts.get("metrics", {}),

@@ -115,7 +115,7 @@ def parse_field(text: str) -> Field:
         ModelError: The text has another form.
     """
     match = re.fullmatch(r"([A-Za-z_]\w*)=([\d?,\s]+)(?::(\w+))?", text.strip())
-    dtypes = ("float16", "float32", "float64", "int32", "int64", "bool")
+    dtypes = ("float16", "float32", "float64", "int32", "int64", "bool", "string")
     if match is None or (match[3] or "float32") not in dtypes:
         raise ModelError(f"a signature is name=shape:dtype, such as beat=?,?,1:float32, got {text!r}")
     sizes = [size.strip() for size in match[2].split(",")]

@@ -40,6 +40,20 @@ def recurrent_layers(model: Any) -> tuple[RecurrentSpec, ...]:
     return tuple(read_layer(layer, flavour) for layer in all_layers(model) if type(layer) in classes and layer.built)
 
 
+def other_recurrent_layers(model: Any) -> tuple[Any, ...]:
+    """Returns the built recurrent layers that `recurrent_layers` leaves out: RNN over cells, ConvLSTM, derived classes.
+
+    Raises:
+        ModelError: The model is of neither Keras flavour.
+    """
+    flavour = flavour_of(model)
+    known = recurrent_classes(flavour)
+    base = flavour.keras.layers.RNN
+    return tuple(
+        layer for layer in all_layers(model) if isinstance(layer, base) and type(layer) not in known and layer.built
+    )
+
+
 def read_layer(layer: Any, flavour: Flavour) -> RecurrentSpec:
     """Reads one built LSTM, GRU or SimpleRNN layer.
 
