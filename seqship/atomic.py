@@ -24,6 +24,14 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
+class _DiskError(OutputError):
+    """The disk did not take the output."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"cannot write {path}: {reason}")
+        self.reason = reason
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Writes one file under its name at once, whole and synced.
 
@@ -53,11 +61,18 @@ def writing_to(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise _DiskError(path, _reason(error)) from error
+    except OutputError as error:
+        # A part of the output: its name is a temporary one, which says nothing to who asked for the whole.
+        if isinstance(error, _DiskError):
+            raise _DiskError(path, error.reason) from error
+        if isinstance(error.__cause__, OSError):
+            raise _DiskError(path, _reason(error.__cause__)) from error
+        raise
     except Exception as error:
         # TensorFlow's file system raises its own types, and says little more than that a write failed.
         if type(error).__module__.startswith("tensorflow") and _is_full(path):
-            raise OutputError(f"cannot write {path}: {_reason(OSError(errno.ENOSPC, ''))}") from error
+            raise _DiskError(path, _reason(OSError(errno.ENOSPC, ""))) from error
         raise
 
 
@@ -73,6 +88,15 @@ def check_output(path: Path, *, force: bool) -> None:
         raise OutputError(f"the output {path} exists; choose another path or add --force")
     if path.exists() and any(path.iterdir()) and not (path / "manifest.json").is_file():
         raise OutputError(f"the output {path} exists and is no bundle; --force replaces bundles only")
+    check_parent(path)
+
+
+def check_parent(path: Path) -> None:
+    """Refuses an output that could not be made.
+
+    Raises:
+        OutputError: Its parent cannot be written to.
+    """
     parent = next(parent for parent in path.absolute().parents if parent.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {path}: {parent} is not a directory that can be written to")
@@ -91,6 +115,7 @@ def write_directory(path: Path, *, force: bool = False) -> Generator[Path]:
         OutputError: `path` exists and `force` is off, or the disk does not take it.
     """
     check_output(path, force=force)
+    path = Path(os.path.abspath(path))  # noqa: PTH100  ("." has no name to make a sibling of; links stay as they are)
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
@@ -167,6 +192,8 @@ def _reason(error: OSError) -> str:
         return "no space left on the disk; free some, or choose a path on another disk"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "permission denied; choose a path that can be written to"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return "a file is in the way where a directory is needed; choose another path"
     return f"{error.strerror or error}".lower()
 
 

@@ -133,7 +133,9 @@ def list_recipes(as_json: Json = False) -> None:
 def ship_command(
     recipe: RecipeName,
     data: DataPath = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: bundles/RECIPE.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="The bundle to make; default bundles/RECIPE.")
+    ] = None,
     epochs: Epochs = None,
     seed: Seed = 0,
     keras: Keras = RecipeKeras.TWO,
@@ -179,7 +181,9 @@ def ship_command(
 def train_command(
     recipe: RecipeName,
     data: DataPath = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: runs/RECIPE.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Directory to train into; default runs/RECIPE.")
+    ] = None,
     epochs: Epochs = None,
     seed: Seed = 0,
     keras: Keras = RecipeKeras.TWO,
@@ -239,14 +243,18 @@ def export_command(
     opset: Annotated[
         int | None, typer.Option("--opset", metavar="N", help="ONNX operator set; default the newest.")
     ] = None,
-    formats: Annotated[str, typer.Option("--formats", help="Comma-separated.")] = "saved_model,onnx",
+    formats: Annotated[
+        str, typer.Option("--formats", metavar="LIST", help="What to write, comma-separated.")
+    ] = "saved_model,onnx",
     allow_loop: Annotated[
         bool, typer.Option("--allow-loop/--no-loop", help="Whether a layer without an ONNX operator may become a Loop.")
     ] = True,
     require_cudnn: Annotated[
         bool, typer.Option("--require-cudnn", help="Fail unless cuDNN can run every recurrent layer.")
     ] = False,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the model; default the directory's.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the model; default the directory's.")
+    ] = None,
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
@@ -366,6 +374,8 @@ def predict_command(
     predictor = Predictor(bundle) if runtime is Runtime.ONNX else _saved_model_predictor(bundle)
     if len(predictor.inputs) != 1:
         raise DataError(f"{bundle} takes {len(predictor.inputs)} inputs, predict gives one; use serving.Predictor")
+    if str(source) == "-" and sys.stdin.isatty():
+        print("reading sequences from the terminal, a JSON list a line; Ctrl-D ends", file=sys.stderr)
     stream = sys.stdin.buffer if str(source) == "-" else source
     layout = _csv_layout(bundle) if csv is Csv.AUTO else csv.value
     for line in prediction_lines(predictor.predict(read_records(stream, predictor.inputs[0], layout=layout))):
@@ -407,9 +417,11 @@ def _sequences(opened: Any, data: Path) -> Any:
         raise DataError(f"{opened.path} takes {len(opened.inputs)} inputs; --data gives one")
     import numpy as np
 
+    from seqship.serving.predictor import check_sequences
     from seqship.serving.records import read_records
 
-    values = tuple(np.atleast_2d(row.T).T for row in read_records(data, opened.inputs[0]))
+    field = opened.inputs[0]
+    values = check_sequences(read_records(data, field), field)
     return Sequences(values, np.zeros(len(values), np.int64), ("",), source=str(data))
 
 
@@ -417,12 +429,16 @@ def _report(bundle: Any, as_json: bool, failures: list[str] | None = None) -> No
     """Prints what a bundle is, and exits with 1 where its proof did not hold."""
     from seqship.export.summary import summary, summary_rows
 
-    if as_json:
-        _print_json(summary(bundle))
-    else:
-        table(summary_rows(bundle))
-        for line in failures or []:
-            print(f"  {line}")
+    try:
+        if as_json:
+            _print_json(summary(bundle))
+        else:
+            table(summary_rows(bundle))
+            for line in failures or []:
+                print(f"  {line}")
+    except BrokenPipeError:
+        if bundle.equivalent:
+            raise
     if not bundle.equivalent:
         raise typer.Exit(1)
 

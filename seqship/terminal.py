@@ -21,9 +21,10 @@ _SEPARATOR = "  "
 @contextlib.contextmanager
 def progress_bar() -> Generator[Report]:
     """Yields a function that shows how far work is; silent where standard error is no terminal."""
-    console = Console(stderr=True)
+    shown = sys.stderr.isatty()
+    console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
         current: list[tuple[str, TaskID]] = []
 
         def report(what: str, done: int, total: int) -> None:
@@ -33,7 +34,7 @@ def progress_bar() -> Generator[Report]:
             if not current:
                 current.append((name, bar.add_task(what, total=total)))
             bar.update(current[0][1], description=what, completed=done, total=total)
-            if done == total and "val_loss" in what:
+            if shown and done == total and "val_loss" in what:
                 bar.console.print(what)
 
         yield report
@@ -63,7 +64,7 @@ def quiet_tensorflow() -> None:
             tf.get_logger().setLevel("ERROR")
             tf.constant(0)  # The devices speak when they are first used.
             import tf_keras  # pyright: ignore[reportUnusedImport]  # noqa: F401  (says something, too)
-        except BaseException:
+        except Exception:
             said.seek(0)
             os.write(kept, said.read())
             raise

@@ -72,16 +72,17 @@ def audit_row(spec: RecurrentSpec, onnx_reasons: tuple[str, ...]) -> LayerAudit:
 
 def count_operators(proto: Any) -> tuple[dict[str, int], int, int]:
     """Counts the recurrent operators by name, the loops, and all nodes of a `ModelProto`, subgraphs included."""
-    counts = Counter(str(node.op_type) for node in _nodes(proto.graph))
+    counts = Counter(str(node.op_type) for node in all_nodes(proto.graph))
     recurrent = {name: counts[name] for name in RECURRENT_OPERATORS if counts[name]}
     return recurrent, sum(counts[name] for name in LOOPS), counts.total()
 
 
-def _nodes(graph: Any) -> Iterator[Any]:
+def all_nodes(graph: Any) -> Iterator[Any]:
+    """Yields the nodes of a `GraphProto`, and those of the subgraphs within."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                yield from _nodes(attribute.g)
+                yield from all_nodes(attribute.g)
             for subgraph in attribute.graphs:
-                yield from _nodes(subgraph)
+                yield from all_nodes(subgraph)

@@ -25,6 +25,8 @@ REPORT_FILES = ("report.html", "report.json")
 CONTRACT_KEY = "seqship.contract"
 """Key of the ONNX file's `metadata_props` that holds the contract as JSON."""
 
+_OBJECTS = ("versions", "source", "contract", "equivalence", "files")
+_OPTIONAL = ("onnx", "metrics", "training")
 REQUIRED = ("name", "created", "versions", "source", "contract", "equivalence", "files")
 
 
@@ -97,9 +99,15 @@ def read_bundle(path: str | os.PathLike[str], *, check: bool = True) -> Bundle:
         raise BundleError(f"{directory} has bundle format {manifest.get('format')}, this seqship reads {FORMAT}")
     bundle = Bundle(directory, manifest)
     try:
+        optional = {key: manifest[key] for key in _OPTIONAL if manifest.get(key) is not None}
+        objects = {key: manifest[key] for key in _OBJECTS} | optional
+        if wrong := [key for key, value in objects.items() if not isinstance(value, dict)]:
+            raise TypeError(f"{wrong[0]} is no object")
         _ = (bundle.inputs, bundle.outputs, bundle.equivalent)
+        _ = [(row["layer"], row["onnx"], row["cudnn_eligible"]) for row in manifest.get("audit", [])]
+        _ = [(facts["size"], facts["sha256"]) for facts in bundle.manifest["files"].values()]
     except (TypeError, KeyError, AttributeError) as error:
-        raise BundleError(f"{directory / MANIFEST} has a contract that cannot be read: {error}") from None
+        raise BundleError(f"{directory / MANIFEST} has an entry that cannot be read: {error}") from None
     if check:
         check_files(bundle)
     return bundle

@@ -6,7 +6,7 @@ import itertools
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -87,7 +87,9 @@ def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, ND
         shape = tuple(size if isinstance(size, int) else free.get(axis, 3) for axis, size in enumerate(field.shape))
         values = _draw(field, shape, generator)
         if field.pad_value is not None and field.rank >= 2:
-            values[~mask] = field.pad_value
+            # An input of fixed length beside one of free length has a mask of its own.
+            own = mask if shape[1] == case.time else case_mask(replace(case, time=shape[1]), generator)
+            values[~own] = field.pad_value
         feed[field.name] = values
     return feed
 

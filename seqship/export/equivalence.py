@@ -174,7 +174,7 @@ def check_equivalence(
         feed = make_feed(case, signature.inputs, seed=seed)
         recorded.append(RecordedCase(case.name, feed, reference(feed)))
         if progress:
-            progress("reference", done, len(cases))
+            progress("running the cases in Keras", done, len(cases))
     return compare_runners(
         recorded, runners, reference=reference, inputs=signature.inputs, data=data, progress=progress
     )
@@ -212,7 +212,7 @@ def compare_runners(
                     histograms[name].add(actual, expected)
                 agreements.append(compare(actual, expected, tolerance, runner=name, case=case.case, output=output))
         if progress:
-            progress("cases", done, len(recorded))
+            progress("running them in the exports", done, len(recorded))
     rows: tuple[DataAgreement, ...] = ()
     if data is not None and reference is not None:
         expected_rows = predict_sequences(reference, data, inputs[0])

@@ -6,13 +6,14 @@ import contextlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqship.errors import ModelError, ProofError
-from seqship.export.audit import LayerAudit, audit_layers, count_operators
+from seqship.export.audit import RECURRENT_OPERATORS, LayerAudit, all_nodes, audit_layers, count_operators
 from seqship.export.bundle import CONTRACT_KEY
 from seqship.export.capture import MARKER_OP, Capture, capture
 from seqship.export.lowering import Lowering
@@ -24,6 +25,10 @@ from seqship.pipelines.spec import Field
 
 LOWEST_OPSET = 14
 """`GRU`, `LSTM` and `RNN` have their present form from here on, and GatherND its batch_dims."""
+
+
+_quieting = threading.Lock()
+_quieted: dict[str, tuple[int, int]] = {}  # number of exports that keep a logger quiet, and its level before them
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def to_onnx(
         ProofError: A Loop is left and `allow_loop` is off.
     """
     flavour = flavour_of(model)
-    target = opset or newest_opset()
+    target = newest_opset() if opset is None else opset
     if not LOWEST_OPSET <= target <= newest_opset():
         raise ModelError(f"opset must be {LOWEST_OPSET} to {newest_opset()}, got {target}")
     signature = signature or model_signature(model, inputs=input_signature)
@@ -108,6 +113,7 @@ def to_onnx(
     _name_axes(proto, signature)
     _keep_contract(proto, signature)
     _refuse_unknown(proto)
+    _refuse_double(proto)
     operators, loops, nodes = count_operators(proto)
     audit = audit_layers(model, captured)
     if loops and not allow_loop:
@@ -144,16 +150,25 @@ def _convert(signature: ModelSignature, captured: Capture, opset: int) -> Any:
 
 @contextlib.contextmanager
 def _quiet(*names: str) -> Generator[None]:
-    """Keeps loggers from speaking of what is checked, and reported in one line, afterwards."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    """Keeps loggers from speaking of what is checked, and reported in one line, afterwards.
+
+    Several exports may run at once: the last one out gives a logger its level back.
+    """
+    with _quieting:
+        for name in names:
+            users, level = _quieted.get(name, (0, logging.getLogger(name).level))
+            _quieted[name] = users + 1, level
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        with _quieting:
+            for name in names:
+                users, level = _quieted.pop(name)
+                if users > 1:
+                    _quieted[name] = users - 1, level
+                else:
+                    logging.getLogger(name).setLevel(level)
 
 
 def _name_axes(proto: Any, signature: ModelSignature) -> None:
@@ -195,13 +210,33 @@ def _refuse_unknown(proto: Any) -> None:
     import onnx
 
     known = {schema.name for schema in onnx.defs.get_all_schemas()}
-    for node in proto.graph.node:
+    python = {MARKER_OP: "numpy_function", "EagerPyFunc": "py_function"}
+    for node in all_nodes(proto.graph):
         if node.domain in ("", "ai.onnx") and node.op_type not in known:
-            operation = "py_function" if node.op_type == MARKER_OP else node.op_type
+            operation = python.get(node.op_type, node.op_type)
             place = "/".join(node.name.split("/")[1:-1]) or node.name
             raise ModelError(
                 f"TensorFlow operation {operation} (layer {place!r}) has no ONNX counterpart; "
                 "move it out of the model, or export with --formats saved_model"
+            )
+
+
+def _refuse_double(proto: Any) -> None:
+    """Refuses recurrent operators in float64, which onnxruntime loads and then cannot run.
+
+    tf2onnx makes such operators by itself of layers that seqship leaves to it, where it knows the loop of tf-keras.
+
+    Raises:
+        ModelError: There is one.
+    """
+    from onnx import TensorProto
+
+    double = {tensor.name for tensor in proto.graph.initializer if tensor.data_type == TensorProto.DOUBLE}
+    for node in all_nodes(proto.graph):
+        if node.op_type in RECURRENT_OPERATORS and double & set(node.input[1:3]):
+            raise ModelError(
+                f"ONNX {node.op_type} in float64 cannot be run by onnxruntime; "
+                "build the model in float32, or export with --formats saved_model"
             )
 
 

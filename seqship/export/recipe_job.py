@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqship.atomic import check_output, write_file, writing_to
+from seqship.atomic import check_output, check_parent, write_file, writing_to
 from seqship.errors import ModelError, OutputError
 from seqship.export.bundle import Bundle
 from seqship.export.equivalence import predict_sequences
@@ -28,6 +28,8 @@ from seqship.pipelines.sequences import Sequences
 from seqship.progress import Progress, silent
 
 EXAMPLES_PER_CLASS = 3
+HIGHEST_SEED = 2**32 - 1
+"""`keras.utils.set_random_seed` seeds NumPy's legacy generator, which takes 32 bits."""
 
 
 def ship_recipe(
@@ -130,8 +132,8 @@ def train_recipe(
     found = find_recipe(name)
     if epochs is not None and epochs < 1:
         raise ModelError(f"epochs must be 1 or more, got {epochs}")
-    if seed < 0:
-        raise ModelError(f"the seed must be 0 or more, got {seed}")
+    if not 0 <= seed <= HIGHEST_SEED:
+        raise ModelError(f"the seed must be 0 to {HIGHEST_SEED}, got {seed}")
     if output is not None:
         check_output(output, force=force)
     progress("reading the data", 0, 1)
@@ -194,6 +196,7 @@ def train_to(
             raise OutputError(f"the output {directory} exists; add --resume to go on, --force to start anew")
         if checkpoints.exists():
             shutil.rmtree(checkpoints)
+    check_parent(directory / "model.keras")
     found, training_set, test_set, trained = train_recipe(
         name,
         data=data,

@@ -34,7 +34,9 @@ class Scale:
 
     def ticks(self, *, whole: bool = False, count: int = 5) -> list[Tick]:
         """Coordinates and labels at multiples of 1, 2 or 5 times a power of ten."""
-        step = 10.0 ** math.floor(math.log10(((self.high - self.low) or 1.0) / count))
+        span = self.high - self.low
+        # A span that its division by `count` would bring to zero is none.
+        step = 10.0 ** math.floor(math.log10((span if span > 1e-300 else 1.0) / count))
         step = next(step * factor for factor in (1, 2, 5, 10, 20) if step * factor * count >= self.high - self.low)
         step = max(step, 1.0) if whole else step
         steps = range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)

@@ -74,11 +74,14 @@ def ship(
     """
     if not formats or set(formats) - set(FORMATS):
         raise ModelError(f"formats must be of {', '.join(FORMATS)}, got {', '.join(formats) or 'none'}")
+    if seed < 0:
+        raise ModelError(f"the seed must be 0 or more, got {seed}")
+    target = Path(directory).absolute()  # Where the working directory itself is replaced, "." is the old one.
     signature = model_signature(model, inputs=inputs, outputs=outputs)
     layers = inspect_model(model, signature=signature)
     if require_cudnn:
         _require_cudnn(layers)
-    with write_directory(Path(directory), force=force) as folder:
+    with write_directory(target, force=force) as folder:
         onnx = None
         steps = len(formats) + 1
         if "onnx" in formats:
@@ -107,7 +110,7 @@ def ship(
         if training := document.get("training"):
             manifest["training"] = {key: value for key, value in training.items() if key != "history"}
         write_manifest(folder, manifest | {"equivalence": verdict(proof, created)})
-    return Bundle(Path(directory), json.loads((Path(directory) / "manifest.json").read_text(encoding="utf-8")))
+    return Bundle(Path(directory), json.loads((target / "manifest.json").read_text(encoding="utf-8")))
 
 
 def verdict(proof: EquivalenceReport, verified: str) -> dict[str, Any]:

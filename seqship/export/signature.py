@@ -94,13 +94,16 @@ def model_signature(
     except (ValueError, TypeError) as error:
         text = " ".join(str(error).split())
         raise ModelError(f"model {model.name!r} cannot be called with {_shapes(inputs)}: {text[:300]}") from error
-    names = _output_names(model, made, symbolic is not None)
+    names = _unique(_output_names(model, made, symbolic is not None), [field.name for field in inputs])
     tensors = tf.nest.flatten(made)
     if outputs is None:
         outputs = [_field(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
     elif len(outputs) != len(tensors):
         raise ModelError(f"model {model.name!r} has {len(tensors)} outputs, the contract names {len(outputs)}")
     output_names = [field.name for field in outputs]
+    all_names = [field.name for field in (*inputs, *outputs)]
+    if len(set(all_names)) < len(all_names):
+        raise ModelError(f"the inputs and outputs of a signature need names of their own, got {', '.join(all_names)}")
 
     def named(*tensors: Any) -> dict[str, Any]:
         return dict(zip(output_names, tf.nest.flatten(call(*tensors)), strict=True))
@@ -141,13 +144,25 @@ def _input_structure(model: Any) -> Any:
 
 def _input_names(names: list[str]) -> list[str]:
     made_up = "inputs"
-    chosen: list[str] = []
-    for position, name in enumerate(names, start=1):
-        cleaned = re.sub(r"\W", "_", name.partition(":")[0])
-        if _MADE_UP.fullmatch(cleaned):
-            cleaned = made_up if made_up not in chosen else f"{made_up}_{position}"
-        chosen.append(cleaned)
-    return chosen
+    cleaned = [re.sub(r"\W", "_", name.partition(":")[0]) for name in names]
+    chosen = [name for name in cleaned if not _MADE_UP.fullmatch(name)]
+    for position, name in enumerate(cleaned, start=1):
+        if _MADE_UP.fullmatch(name):
+            name = made_up if made_up not in chosen else f"{made_up}_{position}"
+            chosen.insert(position - 1, name)
+    return _unique(chosen)
+
+
+def _unique(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
+    """Numbers the names that are there already: an ONNX graph has one name space for inputs and outputs."""
+    unique: list[str] = []
+    for name in names:
+        chosen, number = name, 1
+        while chosen in (*taken, *unique):
+            number += 1
+            chosen = f"{name}_{number}"
+        unique.append(chosen)
+    return unique
 
 
 def _output_names(model: Any, made: Any, symbolic: bool) -> list[str]:
@@ -162,11 +177,7 @@ def _output_names(model: Any, made: Any, symbolic: bool) -> list[str]:
         names = [re.sub(r"\W", "_", str(tensor._keras_history[0].name)) for tensor in model.outputs]
     else:
         names = ["outputs"] * count
-    unique: list[str] = []
-    for name in names:
-        again = sum(other == name or other.startswith(f"{name}_") for other in unique)
-        unique.append(name if name not in unique else f"{name}_{again + 1}")
-    return unique
+    return names
 
 
 def _axes(sizes: Sequence[int | None]) -> tuple[int | str, ...]:
@@ -177,6 +188,8 @@ def _axes(sizes: Sequence[int | None]) -> tuple[int | str, ...]:
 
 
 def _field(tensor: Any, name: str) -> Field:
+    if tensor.shape.rank is None:
+        raise ModelError(f"output {name!r} has an unknown number of axes; give it a shape with tf.ensure_shape")
     return Field(name, tensor.dtype.name, _axes(tensor.shape.as_list()))
 
 

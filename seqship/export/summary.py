@@ -52,7 +52,7 @@ def summary_rows(bundle: Bundle) -> list[tuple[str, str]]:
 def _trained(bundle: Bundle, training: dict[str, Any]) -> str:
     keras = "Keras 3" if bundle.manifest["source"].get("keras") == 3 else "tf-keras"
     return (
-        f"{bundle.name} ({keras}, {training['parameters']:,} parameters) on {training['train_rows']:,} of "
+        f"{bundle.name} ({keras}, {training['parameters']:,} parameters) on {training['train_rows']:,} rows of "
         f"{training['data']}; best epoch {training['best_epoch']} of {training['epochs']}, {training['seconds']:.0f} s"
     )
 

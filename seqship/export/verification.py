@@ -12,7 +12,9 @@ from seqship.errors import BundleError, TamperedError
 from seqship.export.bundle import (
     CASES_FILE,
     MANIFEST,
+    ONNX_FILE,
     REPORT_FILES,
+    SAVED_MODEL,
     Bundle,
     read_bundle,
     unnamed_files,
@@ -62,6 +64,8 @@ def verify(
         runners["saved_model"] = saved_model_runner(bundle.saved_model)
     if bundle.onnx is not None:
         runners["onnx"] = onnx_runner(bundle.onnx)
+    if not runners:
+        raise BundleError(f"{bundle.path} holds neither {ONNX_FILE} nor {SAVED_MODEL}: there is nothing to verify")
     proof = compare_runners(
         load_recorded(bundle.path / CASES_FILE),
         runners,
@@ -79,15 +83,17 @@ def _rewrite(bundle: Bundle, proof: EquivalenceReport) -> Bundle:
     parts = proof.to_json()
     if not proof.data:  # What was compared when the bundle was made still stands.
         del parts["test_split"]
-    with write_directory(bundle.path, force=True) as folder:
+    # The bundle may be the working directory, which moves away with the old files, or be reached through a link.
+    target = bundle.path.resolve()
+    with write_directory(target, force=True) as folder:
         for name in bundle.manifest["files"]:
             if name not in REPORT_FILES:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                _link_or_copy(bundle.path / name, folder / name)
+                _link_or_copy(target / name, folder / name)
         write_report(report | parts, folder)
         manifest = {key: value for key, value in bundle.manifest.items() if key != "files"}
         write_manifest(folder, manifest | {"equivalence": verdict(proof, now())})
-    return Bundle(bundle.path, json.loads((bundle.path / MANIFEST).read_text(encoding="utf-8")))
+    return Bundle(bundle.path, json.loads((target / MANIFEST).read_text(encoding="utf-8")))
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

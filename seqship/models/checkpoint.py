@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +86,9 @@ def load_checkpoint(directory: Path, identity: Mapping[str, Any], flavour: Flavo
         model = flavour.keras.models.load_model(directory / state["model"])
         with np.load(directory / state["best"], allow_pickle=False) as arrays:
             best = [arrays[name] for name in arrays.files]
-    except (OSError, ValueError, KeyError) as error:
+        return Checkpoint(model, best, state["progression"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         text = " ".join(str(error).split())
         raise ModelError(
             f"the checkpoint in {directory} cannot be read: {text[:200]}; remove it to start anew"
         ) from error
-    return Checkpoint(model, best, state["progression"])

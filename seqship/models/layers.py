@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,7 +94,8 @@ def read_activation(function: Any, flavour: Flavour) -> Activation:
     operator is called, so that a user's `tanh` is not taken for Keras'.
     """
     name = str(getattr(function, "__name__", type(function).__name__))
-    shipped = getattr(flavour.keras.activations, name, None)
+    # Where Keras itself looks names up: tf-keras shows leaky_relu there alone.
+    shipped = getattr(sys.modules[flavour.keras.activations.get.__module__], name, None)
     if shipped is not function:
         return Activation(f"{getattr(function, '__module__', '?')}.{name}")
     parameters: dict[str, tuple[float, float | None]] = {

@@ -13,7 +13,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-from seqship.errors import ModelError
+from seqship.errors import ModelError, SeqshipError
 from seqship.models.flavour import Version, flavour_of, load_flavour
 
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -96,7 +96,7 @@ def _written_by(path: Path) -> Version:
                 version = str(json.loads(archive.read("metadata.json"))["keras_version"])
         elif magic == _HDF5_MAGIC:
             version = _hdf5_version(path)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         version = ""
     if not version:
         raise ModelError(f"{path} is no Keras model file; give {_FORMS}")
@@ -120,15 +120,17 @@ def _call_factory(text: str, keras: Version | None) -> LoadedModel:
         sys.path.insert(0, str(Path.cwd()))
     try:
         made: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            made = getattr(made, part)
-    except ModuleNotFoundError as error:
-        raise ModelError(f"{text}: there is no module {error.name!r}; run seqship where it can be imported") from error
-    except AttributeError as error:
-        raise ModelError(f"{text}: module {module_name!r} has no {attribute!r}") from error
-    try:
+        try:
+            for part in attribute.split("."):
+                made = getattr(made, part)
+        except AttributeError as error:
+            raise ModelError(f"{text}: module {module_name!r} has no {attribute!r}") from error
         if callable(made) and not hasattr(made, "get_weights"):
             made = made()
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{text}: there is no module {error.name!r}; run seqship where it can be imported") from error
+    except SeqshipError:
+        raise
     except Exception as error:  # The user's own code.
         raise ModelError(f"{text} raised {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
     try:

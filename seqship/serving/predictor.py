@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
-from seqship.errors import BundleError, DataError, ProofError
+from seqship.errors import BundleError, DataError, DependencyError, ProofError
 from seqship.export.bundle import CONTRACT_KEY, ONNX_FILE, read_bundle
 from seqship.pipelines.pad import pad_right
 from seqship.pipelines.plan import plan_batches
@@ -69,9 +70,13 @@ class Predictor:
 
         Raises:
             BundleError: It is neither.
+            DependencyError: The installed onnxruntime lacks a provider.
             ProofError: The bundle's runtimes do not compute the same.
             TamperedError: A file of the bundle is missing or changed.
         """
+        available: list[str] = onnxruntime.get_available_providers()
+        if missing := sorted(set(providers or ()) - set(available)):
+            raise DependencyError(f"onnxruntime has no {missing[0]} here; it has: {', '.join(available)}")
         location = Path(path)
         if location.is_file():
             model, fields = location, None
@@ -83,6 +88,7 @@ class Predictor:
                 raise BundleError(f"{location} holds no {ONNX_FILE}; export it with --formats saved_model,onnx")
             model, fields = bundle.onnx, (bundle.inputs, bundle.outputs)
         options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # Its errors are raised; they need not be printed, too.
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
@@ -127,7 +133,8 @@ class Predictor:
                 or (n, time, features) in which the contract's pad value marks the steps that are no data.
 
         Returns:
-            The outputs, in the order of the sequences.
+            The outputs, in the order of the sequences. Outputs with an answer for each step have as many steps as the
+            longest sequence; behind a shorter one's end they hold what Keras gives for padding.
 
         Raises:
             DataError: Values break the contract: another rank or number of features, NaN, out of bounds, a sequence
@@ -137,29 +144,37 @@ class Predictor:
             names = ", ".join(field.name for field in self.inputs)
             raise DataError(f"the model takes several inputs ({names}); use predict_batch with an array for each")
         field = self.inputs[0]
+        if field.rank < 2 or field.dtype == "string":
+            raise DataError(f"the input {field.name!r} is no sequence of numbers; use predict_batch")
         if isinstance(sequences, np.ndarray) and sequences.dtype != object:
             return self.predict_batch({field.name: _padded_array(sequences, field)})
         rows = [_sequence(sequence, index, field) for index, sequence in enumerate(sequences)]
         if not rows:
             return self._prediction(self._empty())
         lengths = np.array([len(row) for row in rows], np.int64)
+        stepwise = any(output.has_time for output in self.outputs)
+        if stepwise and field.pad_value is None and len(set(lengths.tolist())) > 1:
+            raise DataError(
+                f"the model answers each step and has no pad value, and the sequences have {lengths.min()} to "
+                f"{lengths.max()} steps; give sequences of one length"
+            )
         # Batches of similar length: a short sequence does not pay for the steps of a long one.
         boundaries = sorted({int(length) for length in np.quantile(lengths, np.linspace(0, 1, 9)[1:-1])})
         plan = plan_batches(lengths, epoch=0, seed=0, batch_size=BATCH_SIZE, boundaries=boundaries, shuffle=False)
-        outputs = self._empty(len(rows))
-        fixed = None if field.has_time else int(field.shape[1])
+        outputs: dict[str, NDArray[Any]] = {}
+        # Answers to each step have to fit in one array.
+        length = int(lengths.max()) if stepwise and field.has_time else _fixed_length(field)
         pad_value = 0.0 if field.pad_value is None else field.pad_value
         for start, stop in zip(plan.offsets[:-1], plan.offsets[1:], strict=True):
             members = plan.rows[start:stop]
             batches = [members] if field.pad_value is not None else _alike(members, lengths)
             for batch in batches:
                 values = pad_right(
-                    [rows[i] for i in batch], pad_value=pad_value, length=fixed, dtype=np.dtype(field.dtype)
+                    [rows[i] for i in batch], pad_value=pad_value, length=length, dtype=np.dtype(field.dtype)
                 )
                 for name, value in self._run({field.name: values.reshape(len(batch), -1, *field.shape[2:])}).items():
-                    if outputs[name].shape[1:] != value.shape[1:]:
-                        outputs[name] = np.empty((len(rows), *value.shape[1:]), value.dtype)
-                    outputs[name][batch] = value
+                    whole = outputs.setdefault(name, np.empty((len(rows), *value.shape[1:]), value.dtype))
+                    whole[batch] = value
         return self._prediction(outputs)
 
     def predict_batch(self, feed: Feed) -> Prediction:
@@ -169,7 +184,7 @@ class Predictor:
             feed: An array for each input, by name, shaped and typed as the contract says.
 
         Raises:
-            DataError: An input is missing, unknown, or has another dtype or rank.
+            DataError: An input is missing, unknown, or has another dtype or shape.
         """
         expected = {field.name: field for field in self.inputs}
         if set(feed) != set(expected):
@@ -177,18 +192,25 @@ class Predictor:
                 f"the model takes {', '.join(sorted(expected))}, got {', '.join(sorted(feed)) or 'nothing'}"
             )
         for name, field in expected.items():
-            if feed[name].dtype != np.dtype(field.dtype) or feed[name].ndim != field.rank:
+            array = feed[name]
+            if array.dtype != np.dtype(object if field.dtype == "string" else field.dtype) or not _fits(
+                array.shape, field
+            ):
                 raise DataError(
-                    f"input {name!r} must be {field.dtype} of rank {field.rank}, "
-                    f"got {feed[name].dtype} of rank {feed[name].ndim}"
+                    f"input {name!r} must be {field.dtype} shaped {_shape_text(field)}, "
+                    f"got {array.dtype} shaped {array.shape}"
                 )
+            if field.has_time and not array.shape[1]:
+                raise DataError(f"input {name!r} is shaped {array.shape}: no steps; a sequence has at least one")
+        if not all(len(feed[name]) for name in expected):
+            return self._prediction(self._empty())  # onnxruntime 1.31's GRU reads beyond the end of an empty batch.
         return self._prediction(self._run(feed))
 
-    def _empty(self, rows: int = 0) -> dict[str, NDArray[Any]]:
+    def _empty(self) -> dict[str, NDArray[Any]]:
         def sizes(field: Field) -> tuple[int, ...]:
             return tuple(size if isinstance(size, int) else 0 for size in field.shape[1:])
 
-        return {field.name: np.empty((rows, *sizes(field)), np.dtype(field.dtype)) for field in self.outputs}
+        return {field.name: np.empty((0, *sizes(field)), np.dtype(field.dtype)) for field in self.outputs}
 
     def _prediction(self, outputs: dict[str, NDArray[Any]]) -> Prediction:
         for field in self.outputs:
@@ -202,8 +224,11 @@ def _read_contract(session: Any, model: Path) -> tuple[tuple[Field, ...], tuple[
     text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
     if text is None:
         raise BundleError(f"{model} carries no contract: seqship did not write it; open the bundle instead")
-    document = json.loads(text)
-    inputs, outputs = (tuple(Field.from_json(field) for field in document[side]) for side in ("inputs", "outputs"))
+    try:
+        document = json.loads(text)
+        inputs, outputs = (tuple(Field.from_json(field) for field in document[side]) for side in ("inputs", "outputs"))
+    except (TypeError, KeyError, ValueError) as error:
+        raise BundleError(f"{model} carries a contract that cannot be read: {error}") from None
     return inputs, outputs
 
 
@@ -212,20 +237,68 @@ def _alike(members: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArr
     return [members[lengths[members] == length] for length in np.unique(lengths[members])]
 
 
+def check_sequences(sequences: Sequence[ArrayLike] | NDArray[Any], field: Field) -> tuple[NDArray[Any], ...]:
+    """Returns sequences as (time, features) each once they keep the contract.
+
+    Args:
+        sequences: What `Predictor.predict` takes.
+        field: Contract of the input.
+
+    Raises:
+        DataError: Values break the contract; the sequence is named.
+    """
+    if isinstance(sequences, np.ndarray) and sequences.dtype != object:
+        array = _padded_array(sequences, field)
+        return tuple(array.reshape(*array.shape[:2], field.step_size))
+    return tuple(_sequence(sequence, index, field) for index, sequence in enumerate(sequences))
+
+
+def _as_dtype(values: ArrayLike, field: Field, what: str) -> NDArray[Any]:
+    """Returns numbers in the contract's type; what that type cannot hold is refused, not cut."""
+    target = np.dtype(field.dtype)
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biufO":  # NumPy would read texts as numbers, and take half of a complex one.
+            raise DataError(f"{what} is no array of numbers: it holds {array.dtype.type.__name__}")
+        if target.kind in "iu" and array.dtype.kind == "f" and not np.equal(np.trunc(array), array).all():
+            raise DataError(f"{what} holds {array[np.trunc(array) != array][0]:g}; the model takes whole numbers")
+        with np.errstate(over="ignore"):  # Too large for float32 is infinite, which is refused with its place.
+            return np.ascontiguousarray(array, dtype=target) if array.ndim else array
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{what} is no array of numbers: {error}") from None
+
+
+def _fixed_length(field: Field) -> int | None:
+    """Returns the number of steps that the model takes, None where it takes any."""
+    return int(field.shape[1]) if field.rank > 1 and not field.has_time else None
+
+
+def _fits(shape: tuple[int, ...], field: Field) -> bool:
+    return len(shape) == field.rank and all(
+        isinstance(wanted, str) or size == wanted for size, wanted in zip(shape, field.shape, strict=True)
+    )
+
+
+def _shape_text(field: Field) -> str:
+    return f"({', '.join(map(str, field.shape))})"
+
+
 def _sequence(sequence: ArrayLike, index: int, field: Field) -> NDArray[Any]:
     """Returns one sequence as (time, features) once it keeps the contract."""
-    try:
-        array = np.asarray(sequence, dtype=np.dtype(field.dtype))
-    except (TypeError, ValueError) as error:
-        raise DataError(f"sequence {index} is no array of numbers: {error}") from None
+    array = _as_dtype(sequence, field, f"sequence {index}")
     features = field.step_size
-    shaped = (
-        array.reshape(len(array), -1) if array.ndim == field.rank - 1 else array[:, None] if array.ndim == 1 else None
-    )
+    shaped: NDArray[Any] | None = None
+    if array.ndim == 1:
+        shaped = array[:, None]
+    elif array.ndim == field.rank - 1:
+        shaped = array.reshape(len(array), math.prod(array.shape[1:]))
     if shaped is None or (len(shaped) and shaped.shape[1] != features):
         raise DataError(f"sequence {index} has shape {array.shape}; the model takes (time, {features})")
     if not len(shaped):
         raise DataError(f"sequence {index} is empty; a sequence has at least one step")
+    length = _fixed_length(field)
+    if length is not None and (len(shaped) > length or (len(shaped) < length and field.pad_value is None)):
+        raise DataError(f"sequence {index} has {len(shaped)} steps; the model takes {length}")
     if field.pad_value is not None and (padding := np.all(shaped == field.pad_value, axis=1)).any():
         step = int(padding.argmax())
         raise DataError(
@@ -238,15 +311,15 @@ def _sequence(sequence: ArrayLike, index: int, field: Field) -> NDArray[Any]:
 
 def _padded_array(array: NDArray[Any], field: Field) -> NDArray[Any]:
     """Returns one padded array as the model's input once it keeps the contract."""
+    given = array.shape
     if array.ndim == field.rank - 1 and field.step_size == 1:
         array = array[..., None]
-    fixed = field.shape[2:]
-    if array.ndim != field.rank or array.shape[2:] != fixed:
-        raise DataError(f"the array has shape {array.shape}; the model takes ({', '.join(map(str, field.shape))})")
+    if not _fits(array.shape, field):
+        raise DataError(f"the array has shape {given}; the model takes {_shape_text(field)}")
     if array.shape[1] == 0:
-        raise DataError(f"the array has shape {array.shape}: no steps; a sequence has at least one")
-    array = np.ascontiguousarray(array, dtype=np.dtype(field.dtype))
-    checked = array.reshape(*array.shape[:2], -1)
+        raise DataError(f"the array has shape {given}: no steps; a sequence has at least one")
+    array = _as_dtype(array, field, "the array")
+    checked = array.reshape(*array.shape[:2], field.step_size)
     if field.pad_value is not None:
         padding = np.all(checked == field.pad_value, axis=2)
         if len(padding) and (empty := padding.all(axis=1)).any():

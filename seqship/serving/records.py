@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -47,12 +48,14 @@ def read_records(
     Raises:
         DataError: The file is missing, empty or broken; its line is named.
     """
+    if field.rank < 2 or field.dtype == "string":
+        raise DataError(f"the input {field.name!r} is no sequence of numbers; use serving.Predictor.predict_batch")
     name = str(source) if isinstance(source, Path) else "standard input"
     try:
         data = source.read_bytes() if isinstance(source, Path) else source.read()
         if data.startswith(_GZIP_MAGIC):
             data = gzip.decompress(data)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot read {name}: {reason.lower()}") from None
     if data.startswith(_ZIP_MAGIC):
@@ -85,27 +88,30 @@ def _from_npz(data: bytes, field: Field, name: str) -> NDArray[Any]:
             key = field.name if field.name in arrays.files else arrays.files[0] if len(arrays.files) == 1 else None
             if key is None:
                 raise DataError(f"{name} holds {', '.join(arrays.files) or 'nothing'}; the input is {field.name!r}")
-            return arrays[key]
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+            array: Any = arrays[key]
+    except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{name} is no npz of plain arrays: {error}") from None
+    if not isinstance(array, np.ndarray):  # NumPy gives what is no array as bytes.
+        raise DataError(f"{name} is no npz of plain arrays: {key} is none")
+    return array
 
 
 def _from_json_lines(text: str, field: Field, name: str) -> Iterator[NDArray[Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         place = f"{name} line {number}"
         try:
             value: Any = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{place} is no JSON: {error}") from None
         if isinstance(value, dict):
             if field.name not in value:
                 raise DataError(f"{place} has no {field.name!r}; it has: {', '.join(map(str, value)) or 'nothing'}")
             value = value[field.name]
         try:
-            yield np.asarray(value, dtype=np.dtype(field.dtype))
-        except (TypeError, ValueError):
+            yield np.asarray(value, dtype=None if np.dtype(field.dtype).kind in "iu" else np.dtype(field.dtype))
+        except (TypeError, ValueError, OverflowError):
             raise DataError(f"{place} is no list of numbers, each step alike") from None
 
 
@@ -114,7 +120,7 @@ def _from_csv(text: str, field: Field, name: str, layout: CsvLayout) -> Iterator
         raise DataError(
             f"a CSV row holds one feature a step, the model takes {field.step_size}; give JSON lines or npz"
         )
-    for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
+    for number, row in enumerate(_rows(text, name), start=1):
         cells = [cell.strip() for cell in row]
         while cells and not cells[-1]:
             cells.pop()
@@ -130,7 +136,15 @@ def _from_csv(text: str, field: Field, name: str, layout: CsvLayout) -> Iterator
             if len(values) != SAMPLES + 1:
                 raise DataError(f"{place} has {len(values)} columns; the heartbeat layout has {SAMPLES + 1}")
             values = np.trim_zeros(values[:SAMPLES], "b")
-        yield values.astype(np.dtype(field.dtype))
+        yield values
+
+
+def _rows(text: str, name: str) -> Iterator[list[str]]:
+    reader = csv.reader(io.StringIO(text))
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError(f"{name} is no CSV: {error} in line {reader.line_num}") from None
 
 
 def _is_number(cell: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from seqship.export import ship
 from seqship.models.flavour import Flavour, load_flavour
 
 
@@ -33,3 +35,11 @@ def small(flavour: Flavour) -> Any:
     random = np.random.default_rng(5)
     model.set_weights([random.normal(0, 0.5, weight.shape).astype(np.float32) for weight in model.get_weights()])
     return model
+
+
+@pytest.fixture(scope="session")
+def shipped(flavour: Flavour, small: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the small model, with everything in it; copy it before you change it."""
+    directory = tmp_path_factory.mktemp("shipped") / "bundle"
+    ship(small, directory, name="small", seed=3)
+    return directory

@@ -1,0 +1,126 @@
+"""The inputs on which runtimes are compared are what their names say."""
+
+from __future__ import annotations
+
+import itertools
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqship.export.cases import BATCHES, TIMES, Case, MaskKind, case_mask, grid, make_feed
+from seqship.pipelines.spec import TOKEN_ID, Field
+
+SIGNAL = Field("signal", "float32", ("batch", "time", 2), pad_value=-1.0, minimum=0.0, maximum=1.0)
+KINDS: tuple[MaskKind, ...] = get_args(MaskKind)
+
+
+def test_the_grid_is_every_combination() -> None:
+    cases = grid([SIGNAL])
+    assert len(cases) == len(set(cases)) == 60
+    wanted = itertools.product((1, 3, 32), (1, 7, 187, 250), ("full", "right", "left", "holes", "empty_row"))
+    assert {(case.batch, case.time, case.mask) for case in cases} == set(wanted)
+    assert (BATCHES, TIMES) == ((1, 3, 32), (1, 7, 187, 250))
+    assert cases[0].name == "batch=1 time=1 mask=full"
+
+
+def test_without_padding_there_are_no_masks() -> None:
+    cases = grid([Field("signal", "float32", ("batch", "time", 2))])
+    assert len(cases) == 12
+    assert {case.mask for case in cases} == {"full"}
+
+
+def test_a_fixed_length_and_a_fixed_batch() -> None:
+    fixed = Field("signal", "float32", ("batch", 9, 2), pad_value=0.0)
+    assert {(case.batch, case.time) for case in grid([fixed])} == {(1, 9), (3, 9), (32, 9)}
+    both = Field("signal", "float32", (4, 9, 2))
+    assert grid([both]) == (Case(4, 9, "full"),)
+    assert grid([Field("vector", "float32", ("batch",))]) == tuple(Case(batch, 1, "full") for batch in BATCHES)
+
+
+def test_other_sizes_may_be_asked_for() -> None:
+    assert len(grid([SIGNAL], batches=(2,), times=(3, 4))) == 10
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(batch=st.integers(1, 20), time=st.integers(1, 40), kind=st.sampled_from(KINDS), seed=st.integers(0, 10**6))
+def test_a_mask_is_what_it_is_called(batch: int, time: int, kind: MaskKind, seed: int) -> None:
+    mask = case_mask(Case(batch, time, kind), np.random.default_rng(seed))
+    assert mask.shape == (batch, time)
+    assert mask.dtype == bool
+    empty = int((~mask.any(axis=1)).sum())
+    assert empty == (1 if kind == "empty_row" else 0)
+    if kind == "full":
+        assert mask.all()
+    elif kind in ("right", "empty_row"):  # Never off and then on again.
+        assert not (mask[:, 1:] & ~mask[:, :-1]).any()
+    elif kind == "left":
+        assert not (mask[:, :-1] & ~mask[:, 1:]).any()
+    else:
+        assert mask[:, 0].all()
+        assert mask[:, -1].all()
+        assert (not mask.all(axis=1).any()) or time <= 2
+
+
+def test_masks_differ_from_row_to_row() -> None:
+    for kind in ("right", "left", "holes", "empty_row"):
+        mask = case_mask(Case(32, 187, kind), np.random.default_rng(0))
+        assert len(np.unique(mask, axis=0)) > 10
+
+
+def test_a_feed_is_the_same_for_the_same_seed() -> None:
+    case = Case(3, 7, "holes")
+    one, same, other = (make_feed(case, [SIGNAL], seed=seed)["signal"] for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+    assert not np.array_equal(one, make_feed(Case(3, 7, "full"), [SIGNAL], seed=1)["signal"])
+
+
+def test_values_are_within_bounds_and_padding_is_without() -> None:
+    feed = make_feed(Case(32, 50, "right"), [SIGNAL], seed=0)["signal"]
+    assert feed.dtype == np.float32
+    padded = (feed == -1).all(axis=2)
+    assert 0.2 < padded.mean() < 0.8
+    assert feed[~padded].min() >= 0
+    assert feed[~padded].max() <= 1
+    assert not (padded[:, :-1] & ~padded[:, 1:]).any()
+
+
+def test_values_without_bounds_are_normal() -> None:
+    feed = make_feed(Case(32, 250, "full"), [Field("x", "float64", ("batch", "time", 1))], seed=0)["x"]
+    assert feed.dtype == np.float64
+    assert abs(feed.mean()) < 0.05
+    assert feed.std() == pytest.approx(1, abs=0.05)
+
+
+def test_one_bound_is_kept() -> None:
+    feed = make_feed(Case(32, 50, "full"), [Field("x", "float32", ("batch", "time"), minimum=0.0)], seed=0)["x"]
+    assert feed.min() == 0
+    assert feed.max() > 1
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_tokens_are_words_of_the_vocabulary(dtype: str) -> None:
+    field = Field("tokens", dtype, ("batch", "time"), TOKEN_ID, 0.0, 1.0, 4.0)
+    feed = make_feed(Case(32, 50, "left"), [field], seed=0)["tokens"]
+    assert feed.dtype == dtype
+    assert set(np.unique(feed)) == {0, 1, 2, 3, 4}
+    unbounded = make_feed(Case(32, 50, "full"), [Field("n", dtype, ("batch", "time"), TOKEN_ID)], seed=0)["n"]
+    assert set(np.unique(unbounded)) == {0, 1}
+
+
+def test_flags_and_other_axes() -> None:
+    fields = [Field("flags", "bool", ("batch", "time")), Field("image", "float32", ("batch", "time", "axis_2", 4))]
+    feed = make_feed(Case(3, 7, "full"), fields, seed=0)
+    assert feed["flags"].dtype == bool
+    assert feed["image"].shape == (3, 7, 3, 4)
+
+
+def test_all_inputs_share_the_mask_but_those_of_their_own_length() -> None:
+    other = Field("other", "float32", ("batch", "time", 1), pad_value=9.0)
+    fixed = Field("fixed", "float32", ("batch", 5), pad_value=9.0)
+    feed = make_feed(Case(3, 7, "right"), [SIGNAL, other, fixed], seed=0)
+    assert np.array_equal((feed["signal"] == -1).all(axis=2), (feed["other"] == 9).all(axis=2))
+    assert feed["fixed"].shape == (3, 5)
