@@ -29,7 +29,7 @@ ship: $(READY)
 	@$(BIN)/seqship ship $(RECIPE) --out $(OUT) --force $(ARGS)
 
 test: $(READY)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(READY)
 	@$(BIN)/ruff format --check .

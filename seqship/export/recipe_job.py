@@ -147,7 +147,6 @@ def train_recipe(
         training_set,
         training=settings,
         seed=seed,
-        by_group=split == "patient",
         checkpoints=checkpoints,
         progress=progress,
     )

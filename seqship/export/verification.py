@@ -20,7 +20,7 @@ from seqship.export.bundle import (
     unnamed_files,
     write_manifest,
 )
-from seqship.export.equivalence import EquivalenceReport, compare_runners, load_recorded
+from seqship.export.equivalence import TEST_DATA, EquivalenceReport, compare_runners, load_recorded
 from seqship.export.report import write_report
 from seqship.export.runners import Runner, onnx_runner, saved_model_runner
 from seqship.export.shipping import now, verdict
@@ -80,9 +80,17 @@ def verify(
 def _rewrite(bundle: Bundle, proof: EquivalenceReport) -> Bundle:
     """Puts a copy with the new verdict in the bundle's place, at once."""
     report = json.loads((bundle.path / "report.json").read_text(encoding="utf-8"))
-    parts = proof.to_json()
-    if not proof.data:  # What was compared when the bundle was made still stands.
+    parts, judged = proof.to_json(), verdict(proof, now())
+    if not proof.data:
+        # What was found over data when the bundle was made still stands, a difference above all.
         del parts["test_split"]
+        kept = report.get("test_split") or []
+        judged["rows"] = max((row["rows"] for row in kept), default=0)
+        if failed := [row for row in kept if not row["passed"]]:
+            judged["failures"] += len(failed)
+            judged["equivalent"] = parts["equivalent"] = False
+            if proof:
+                judged["worst"] = parts["worst"] = failed[0] | {"case": TEST_DATA}
     # The bundle may be the working directory, which moves away with the old files, or be reached through a link.
     target = bundle.path.resolve()
     with write_directory(target, force=True) as folder:
@@ -92,7 +100,10 @@ def _rewrite(bundle: Bundle, proof: EquivalenceReport) -> Bundle:
                 _link_or_copy(target / name, folder / name)
         write_report(report | parts, folder)
         manifest = {key: value for key, value in bundle.manifest.items() if key != "files"}
-        write_manifest(folder, manifest | {"equivalence": verdict(proof, now())})
+        write_manifest(folder, manifest | {"equivalence": judged})
+        for name in unnamed_files(bundle):  # Not ours, so not named; and not ours to remove.
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(target / name, folder / name)
     return Bundle(bundle.path, json.loads((target / MANIFEST).read_text(encoding="utf-8")))
 
 

@@ -211,3 +211,31 @@ def test_a_read_only_bundle_is_said_to_be_read_only(read_only: Path) -> None:
         verify(read_only)
     assert read_bundle(read_only).equivalent
     assert list(read_only.parent.iterdir()) == [read_only]
+
+
+def test_a_difference_over_test_data_is_not_forgotten(shipped: Path, tmp_path: Path) -> None:
+    """A bundle that failed on its test data stays unproven where the cases alone agree."""
+    path = tmp_path / "bundle"
+    shutil.copytree(shipped, path)
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    report = json.loads((path / "report.json").read_text(encoding="utf-8"))
+    row = {key: value for key, value in report["cases"][0].items() if key not in ("case", "batch", "time", "mask")}
+    report["test_split"] = [row | {"rows": 5, "changed_classes": 1, "max_abs": 0.5, "passed": False}]
+    (path / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    del manifest["files"]
+    write_manifest(path, manifest)
+    bundle, proof = verify(path)
+    assert proof
+    assert not bundle.equivalent
+    assert bundle.manifest["equivalence"]["rows"] == 5
+    assert bundle.manifest["equivalence"]["worst"]["case"] == "test data"
+    assert "NOT equivalent" in (path / "report.html").read_text(encoding="utf-8")
+
+
+def test_files_that_are_not_the_bundles_survive(shipped: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bundle"
+    shutil.copytree(shipped, path)
+    (path / "notes.txt").write_text("mine", encoding="utf-8")
+    bundle, _ = verify(path)
+    assert (path / "notes.txt").read_text(encoding="utf-8") == "mine"
+    assert "notes.txt" not in bundle.manifest["files"]

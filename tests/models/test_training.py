@@ -18,7 +18,7 @@ from seqship.models.catalogue import recipe
 from seqship.models.checkpoint import STATE_FILE, load_checkpoint
 from seqship.models.flavour import Flavour, load_flavour
 from seqship.models.recipe import Recipe
-from seqship.models.training import Trained
+from seqship.models.training import Trained, fingerprint
 from seqship.pipelines import synthetic_heartbeats
 from seqship.pipelines.sequences import Sequences
 from seqship.progress import Progress, silent
@@ -111,7 +111,7 @@ def identity(beats: Sequences, flavour: Flavour) -> dict[str, Any]:
         "rows": len(beats),
         "training": asdict(RECIPE.training),
         "source": beats.source,
-        "by_group": False,
+        "data": fingerprint(beats),
     }
 
 
@@ -179,7 +179,7 @@ def test_another_seed_trains_another_model(flavour: Flavour, beats: Sequences, u
         ({"recipe": "other"}, "recipe is 'ecg-gru', now 'other'"),
         ({"keras": 7}, "keras is {keras}, now 7"),
         ({"rows": 1}, "rows is 120, now 1"),
-        ({"by_group": True}, "by_group is False, now True"),
+        ({"data": "0123"}, "data is '{data}', now '0123'"),
         ({"source": "elsewhere"}, "source is '{source}', now 'elsewhere'"),
     ],
 )
@@ -188,7 +188,7 @@ def test_a_checkpoint_of_another_training_is_refused(
 ) -> None:
     import re
 
-    text = re.escape(text.format(keras=flavour.version, source=beats.source))
+    text = re.escape(text.format(keras=flavour.version, source=beats.source, data=fingerprint(beats)))
     message = rf"^the checkpoint in {left} is of another training \({text}\); "
     message += r"choose another directory or repeat its settings$"
     with pytest.raises(ModelError, match=message):
@@ -270,3 +270,8 @@ def test_training_stops_early_and_keeps_the_best_epoch(fast: Flavour, beats: Seq
     for got, wanted in zip(trained.model.get_weights(), seen[trained.best_epoch - 1][1], strict=True):
         assert np.array_equal(got, wanted)
     assert not np.array_equal(trained.model.get_weights()[0], seen[-1][1][0])
+
+
+def test_another_order_of_the_same_sequences_is_other_data(beats: Sequences) -> None:
+    assert fingerprint(beats) == fingerprint(beats.take(range(len(beats))))
+    assert fingerprint(beats) != fingerprint(beats.take(range(len(beats) - 1, -1, -1)))
