@@ -86,6 +86,8 @@ def _rewrite(bundle: Bundle, proof: EquivalenceReport) -> Bundle:
         del parts["test_split"]
         kept = report.get("test_split") or []
         judged["rows"] = max((row["rows"] for row in kept), default=0)
+        finite = [row["max_abs"] for row in kept if isinstance(row["max_abs"], float | int)]
+        judged["largest"] = max([judged["largest"], *finite])
         if failed := [row for row in kept if not row["passed"]]:
             judged["failures"] += len(failed)
             judged["equivalent"] = parts["equivalent"] = False
