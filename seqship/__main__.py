@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+from seqship import interrupt
 from seqship.errors import SeqshipError
 
 INTERRUPTED = 130
@@ -15,6 +16,7 @@ USER_ERROR = 2
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     _open_standard_streams()
+    interrupt.watch()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -42,6 +44,8 @@ def run(arguments: list[str]) -> int:
         code = app(args=arguments, prog_name="seqship", standalone_mode=False)
         sys.stdout.flush()
     except SeqshipError as error:
+        if interrupt.asked():
+            return _fail("interrupted", INTERRUPTED)
         return _fail(str(error), error.exit_code)
     except TyperException as error:
         return _fail(_usage_text(error))
@@ -57,6 +61,10 @@ def run(arguments: list[str]) -> int:
         if (error.name or "").partition(".")[0] == "seqship":
             raise
         return _fail(f"this command needs {error.name}; run: pip install 'seqship[export]'")
+    except Exception:
+        if interrupt.asked():  # Keras and TensorFlow turn the KeyboardInterrupt into errors of their own.
+            return _fail("interrupted", INTERRUPTED)
+        raise
     if code == INTERRUPTED:
         return _fail("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0

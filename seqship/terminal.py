@@ -12,6 +12,7 @@ from collections.abc import Generator, Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from seqship import interrupt
 from seqship.progress import Progress as Report
 
 _SEPARATOR = "  "
@@ -28,6 +29,7 @@ def progress_bar() -> Generator[Report]:
         current: list[tuple[str, TaskID]] = []
 
         def report(what: str, done: int, total: int) -> None:
+            interrupt.check()
             name = what.partition(_SEPARATOR)[0]
             if current and current[0][0] != name:
                 bar.remove_task(current.pop()[1])

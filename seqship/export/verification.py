@@ -85,7 +85,8 @@ def _rewrite(bundle: Bundle, proof: EquivalenceReport) -> Bundle:
         # What was found over data when the bundle was made still stands, a difference above all.
         del parts["test_split"]
         kept = report.get("test_split") or []
-        judged["rows"] = max((row["rows"] for row in kept), default=0)
+        if proof:
+            judged["rows"] = max((row["rows"] for row in kept), default=0)
         finite = [row["max_abs"] for row in kept if isinstance(row["max_abs"], float | int)]
         judged["largest"] = max([judged["largest"], *finite])
         if failed := [row for row in kept if not row["passed"]]:

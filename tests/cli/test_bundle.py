@@ -57,7 +57,7 @@ def test_what_was_shipped_holds(seqship: Call, bundle: Path) -> None:
     assert (said.returncode, said.stderr) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in said.stdout.splitlines())
     assert list(lines) == ["trained", "accuracy", "recall", "onnx", "verdict", "bundle"]
-    assert lines["verdict"].startswith("equivalent over 60 cases; largest difference ")
+    assert lines["verdict"].startswith("equivalent over 60 cases and 28 rows of test data; largest difference ")
     assert lines["bundle"] == str(bundle)
     after = manifest(bundle)
     assert set(digests(bundle)) == set(files)
