@@ -17,7 +17,7 @@ from seqship.export.runners import Feed, Outputs, Runner, keras_runner, onnx_run
 from seqship.export.signature import ModelSignature, model_signature
 from seqship.export.tolerance import FLOAT32, Tolerance
 from seqship.pipelines.pad import pad_right
-from seqship.pipelines.plan import plan_batches
+from seqship.pipelines.plan import length_octiles, plan_batches
 from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.spec import Field
 from seqship.progress import Progress
@@ -247,7 +247,7 @@ def predict_sequences(runner: Runner, data: Sequences, field: Field, *, batch_si
 def _padded(data: Sequences, field: Field, batch_size: int) -> Iterable[tuple[NDArray[np.int64], NDArray[Any]]]:
     lengths = data.lengths
     fixed = None if field.has_time else int(field.shape[1])
-    boundaries = sorted({int(length) for length in np.quantile(lengths, np.linspace(0, 1, 9)[1:-1])})
+    boundaries = length_octiles(lengths)
     plan = plan_batches(lengths, epoch=0, seed=0, batch_size=batch_size, boundaries=boundaries, shuffle=False)
     pad_value = 0.0 if field.pad_value is None else field.pad_value
     for start, stop in zip(plan.offsets[:-1], plan.offsets[1:], strict=True):

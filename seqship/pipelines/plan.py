@@ -95,6 +95,11 @@ def plan_batches(
     return BatchPlan(np.concatenate(batches), offsets, steps)
 
 
+def length_octiles(lengths: NDArray[np.int64]) -> list[int]:
+    """Returns boundaries of eight buckets that hold about as many sequences each; for at least one sequence."""
+    return sorted({int(length) for length in np.quantile(lengths, np.linspace(0, 1, 9)[1:-1])})
+
+
 def check_batch_size(batch_size: int) -> None:
     """Raises a ValueError unless the batch size is 1 or more."""
     if batch_size < 1:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from seqship.errors import BundleError, DataError, DependencyError, ProofError
 from seqship.export.bundle import CONTRACT_KEY, ONNX_FILE, read_bundle
 from seqship.pipelines.pad import pad_right
-from seqship.pipelines.plan import plan_batches
+from seqship.pipelines.plan import length_octiles, plan_batches
 from seqship.pipelines.spec import Field
 
 Feed = Mapping[str, NDArray[Any]]
@@ -159,7 +159,7 @@ class Predictor:
                 f"{lengths.max()} steps; give sequences of one length"
             )
         # Batches of similar length: a short sequence does not pay for the steps of a long one.
-        boundaries = sorted({int(length) for length in np.quantile(lengths, np.linspace(0, 1, 9)[1:-1])})
+        boundaries = length_octiles(lengths)
         plan = plan_batches(lengths, epoch=0, seed=0, batch_size=BATCH_SIZE, boundaries=boundaries, shuffle=False)
         outputs: dict[str, NDArray[Any]] = {}
         # Answers to each step have to fit in one array.
