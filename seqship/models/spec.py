@@ -58,6 +58,7 @@ class RecurrentSpec:
         dropout: Share of the inputs dropped while training.
         recurrent_dropout: Share of the state dropped while training.
         dtype: NumPy name of the type it computes in.
+        peepholes: (3, units), the weights of the gates i f o on the cell state; LSTM only, None without them.
     """
 
     name: str
@@ -80,8 +81,15 @@ class RecurrentSpec:
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     dtype: str = "float32"
+    peepholes: NDArray[np.floating] | None = None
 
     @property
     def parameters(self) -> int:
         """Number of trainable numbers in the layer."""
-        return self.kernel.size + self.recurrent_kernel.size + (0 if self.bias is None else self.bias.size)
+        return sum(weights.size for weights in self.weights)
+
+    @property
+    def weights(self) -> tuple[NDArray[np.floating], ...]:
+        """The weights there are, in the order in which Keras lists them."""
+        found = (self.kernel, self.recurrent_kernel, self.bias, self.peepholes)
+        return tuple(weights for weights in found if weights is not None)
