@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import inspect
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
+from seqship.export.layer_call import LayerCall, read_call
+from seqship.export.states import active_exchange
 from seqship.models.flavour import Flavour
-from seqship.models.layers import read_layer, recurrent_classes
 from seqship.models.spec import STATES, RecurrentSpec
 
 MARKER_OP = "PyFunc"
@@ -25,15 +27,45 @@ MARKER_OP = "PyFunc"
 
 @dataclass(frozen=True, eq=False)
 class Marker:
-    """One call of one recurrent layer.
+    """One call of one recurrent layer, or of two in opposite directions.
 
     The operation's inputs are the sequence (batch, time, features), then the mask (batch, time) if `has_mask`, then the
-    initial states (batch, units) if `has_state`. Its outputs are the layer's output, then its final states.
+    initial states (batch, units) if `has_state`: h and, for the LSTM, c of each cell, from the input upwards, the
+    forward direction first. Its outputs are the layer's output (two without a merge mode), then the final states.
+
+    Attributes:
+        spec: The layer, its first cell, or its forward direction.
+        has_mask: Whether there is a mask.
+        has_state: Whether there are initial states.
+        above: The cells stacked on the first, each fed with the output of the one below at every step.
+        backward: The backward direction, None where there is one direction.
+        merge_mode: How two directions become one output: "concat", "sum", "mul", "ave"; None leaves them apart.
     """
 
     spec: RecurrentSpec
     has_mask: bool
     has_state: bool
+    above: tuple[RecurrentSpec, ...] = ()
+    backward: RecurrentSpec | None = None
+    merge_mode: str | None = None
+
+    @property
+    def cells(self) -> tuple[RecurrentSpec, ...]:
+        """Every cell, in the order of the states."""
+        return (self.spec, *self.above, *(() if self.backward is None else (self.backward,)))
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """Units of every state."""
+        return tuple(cell.units for cell in self.cells for _ in range(STATES[cell.kind]))
+
+    @property
+    def output_sizes(self) -> tuple[int, ...]:
+        """Width of every output."""
+        units = self.cells[-1].units
+        if self.backward is None:
+            return (units,)
+        return {"concat": (2 * units,), None: (units, units)}.get(self.merge_mode, (units,))
 
 
 @dataclass(eq=False)
@@ -41,6 +73,7 @@ class Capture:
     """What one export has marked.
 
     Attributes:
+        lowerable: Gives the reasons why a cell cannot be lowered; none where it can.
         markers: The marker of each token that TensorFlow gave the operation.
         lowered: Layers marked, by name.
         left: Layers that keep the stock conversion, with the reasons.
@@ -62,12 +95,12 @@ def capture(flavour: Flavour, lowerable: Callable[[RecurrentSpec], tuple[str, ..
 
     Args:
         flavour: The Keras whose layers are marked.
-        lowerable: Gives the reasons why a layer cannot be lowered; none where it can.
+        lowerable: Gives the reasons why a cell cannot be lowered; none where it can.
 
     Yields:
         What has been marked; it grows while the model is traced.
     """
-    _patch(flavour)
+    intercept_calls(flavour)
     captured = Capture(lowerable)
     token = _active.set(captured)
     try:
@@ -76,99 +109,40 @@ def capture(flavour: Flavour, lowerable: Callable[[RecurrentSpec], tuple[str, ..
         _active.reset(token)
 
 
-def _patch(flavour: Flavour) -> None:
-    """Routes `call` of the recurrent classes through the capture, once for the life of the process.
+def intercept_calls(flavour: Flavour) -> None:
+    """Routes `call` of the recurrent classes through this module, once for the life of the process.
 
-    Outside of an active capture the wrapper is the original: the context variable, not the patch, turns marking on, so
-    that exports in several threads do not see each other and nothing has to be undone.
+    Outside of an active capture or exchange of states the wrapper is the original: the context variables, not the
+    patch, turn it on, so that exports in several threads do not see each other and nothing has to be undone.
     """
+    names = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed")
     with _patches:
-        for cls in recurrent_classes(flavour):
+        for cls in (getattr(flavour.keras.layers, name) for name in names):
             if not hasattr(cls.call, "__seqship_original__"):
-                cls.call = _marking(cls.call, flavour)
+                cls.call = _routed(cls.call, flavour)
 
 
-def _marking(original: Callable[..., Any], flavour: Flavour) -> Callable[..., Any]:
+def _routed(original: Callable[..., Any], flavour: Flavour) -> Callable[..., Any]:
     @functools.wraps(original)
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        captured = _active.get()
-        if captured is None:
+        if _active.get() is None and active_exchange() is None:
             return original(layer, *args, **kwargs)
-        return _mark(captured, layer, flavour, functools.partial(original, layer), args, kwargs)
+        return _route(read_call(layer, flavour, original, args, kwargs))
 
-    call.__dict__["__seqship_original__"] = original
+    # Bidirectional of tf-keras asks `getfullargspec`, which looks through no wrapper, whether a layer takes a mask.
+    call.__dict__.update({"__seqship_original__": original, "__signature__": inspect.signature(original)})
     return call
 
 
-def _mark(
-    captured: Capture,
-    layer: Any,
-    flavour: Flavour,
-    original: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> Any:
-    import inspect
+def _route(call: LayerCall) -> Any:
+    from seqship.export.marking import mark, result
 
-    import tensorflow as tf
-
-    # The flavours order mask, training and initial_state differently; their signatures know.
-    bound = inspect.signature(original).bind(*args, **kwargs)
-    bound.apply_defaults()
-    sequence, *_ = bound.arguments.values()
-    mask, state = bound.arguments["mask"], bound.arguments["initial_state"]
-    if isinstance(sequence, list | tuple):
-        sequence, *state = sequence
-    if isinstance(mask, list | tuple):
-        mask = mask[0]
-    states: list[Any] = [] if state is None else list(state) if isinstance(state, list | tuple) else [state]
-
-    if type(layer) not in recurrent_classes(flavour):
-        reasons: tuple[str, ...] = (f"{type(layer).__qualname__} is a class of its own, derived from a Keras layer",)
-        spec = None
-    else:
-        with tf.init_scope():
-            spec = read_layer(layer, flavour)
-        reasons = captured.lowerable(spec) + _unmarkable(spec, sequence, states)
-    if spec is None or reasons:
-        captured.left[str(layer.name)] = reasons
-        return original(*args, **kwargs)
-
-    inputs = [sequence, *([] if mask is None else [tf.cast(mask, tf.bool)]), *states]
-    outputs = _emit(captured, Marker(spec, mask is not None, bool(states)), inputs)
-    captured.lowered.add(spec.name)
-    if not spec.return_state:
-        return outputs[0]
-    # tf-keras returns a list, Keras 3 a tuple; models that unpack or index do not see a difference.
-    return list(outputs) if flavour.version == 2 else tuple(outputs)
-
-
-def _unmarkable(spec: RecurrentSpec, sequence: Any, states: Sequence[Any]) -> tuple[str, ...]:
-    import tensorflow as tf
-
-    if not isinstance(sequence, tf.Tensor):
-        return (f"its input is a {type(sequence).__name__}, not a dense tensor",)
-    if states and len(states) != STATES[spec.kind]:
-        return (f"it is called with {len(states)} state or constant tensors, {spec.kind} has {STATES[spec.kind]}",)
-    return ()
-
-
-def _emit(captured: Capture, marker: Marker, inputs: list[Any]) -> list[Any]:
-    import tensorflow as tf
-
-    def cannot_run(*_: Any) -> Any:
-        raise RuntimeError(f"layer {marker.spec.name!r} is marked for conversion and cannot be run in TensorFlow")
-
-    spec = marker.spec
-    dtype = tf.as_dtype(spec.dtype)
-    with tf.name_scope(spec.name):
-        outputs = tf.numpy_function(cannot_run, inputs, [dtype] * (1 + STATES[spec.kind]), name="seqship_marker")
-    captured.markers[outputs[0].op.get_attr("token").decode()] = marker
-    batch, time = inputs[0].shape[0], inputs[0].shape[1]
-    if spec.time_major:
-        batch, time = time, batch
-    sequence = [time, batch, spec.units] if spec.time_major else [batch, time, spec.units]
-    first = sequence if spec.return_sequences else [batch, spec.units]
-    # The operation loses the static shapes, and tf2onnx needs the ranks downstream.
-    shapes = [first] + [[batch, spec.units]] * STATES[spec.kind]
-    return [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
+    captured, exchange = _active.get(), active_exchange()
+    kept = None if exchange is None else exchange.current.get(id(call.layer))
+    if exchange is None or kept is None or call.states:
+        marked = None if captured is None else mark(captured, call)
+        return call.run() if marked is None else result(call, *marked)
+    marked = None if captured is None else mark(captured, call.starting_from(kept))
+    output, finals = marked or call.run_from(kept)
+    exchange.current[id(call.layer)] = finals
+    return result(call, output, finals)

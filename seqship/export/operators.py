@@ -45,6 +45,22 @@ def lowerable(spec: RecurrentSpec) -> tuple[str, ...]:
     return tuple(reasons)
 
 
+def one_operator(forward: RecurrentSpec, backward: RecurrentSpec) -> bool:
+    """Whether two layers are the two directions of one `bidirectional` operator.
+
+    Activations are given by direction; sizes, `linear_before_reset` and the presence of peepholes for both at once.
+    """
+    alike = ("kind", "units", "features", "return_sequences", "zero_output_for_mask", "time_major", "dtype", "stateful")
+    return (
+        all(getattr(forward, name) == getattr(backward, name) for name in alike)
+        and (forward.kind != "GRU" or forward.reset_after == backward.reset_after)
+        and (forward.peepholes is None) == (backward.peepholes is None)
+        and backward.go_backwards
+        and not forward.go_backwards
+        and not forward.stateful
+    )
+
+
 def activation_attributes(spec: RecurrentSpec) -> dict[str, Any]:
     """Returns `activations`, `activation_alpha` and `activation_beta` of one direction.
 
@@ -68,26 +84,38 @@ def activation_attributes(spec: RecurrentSpec) -> dict[str, Any]:
     return attributes
 
 
-def operator_attributes(spec: RecurrentSpec) -> dict[str, Any]:
-    """Returns all attributes of the operator that stands for a layer."""
-    attributes = activation_attributes(spec)
-    attributes["hidden_size"] = spec.units
-    attributes["direction"] = "reverse" if spec.go_backwards else "forward"
-    if spec.kind == "GRU":
-        attributes["linear_before_reset"] = int(spec.reset_after)
+def operator_attributes(*directions: RecurrentSpec) -> dict[str, Any]:
+    """Returns all attributes of the operator that stands for a layer, or for a forward and a backward one."""
+    attributes: dict[str, Any] = {}
+    for spec in directions:
+        for name, values in activation_attributes(spec).items():
+            attributes[name] = attributes.get(name, []) + values
+    first = directions[0]
+    attributes["hidden_size"] = first.units
+    attributes["direction"] = "reverse" if first.go_backwards else "forward"
+    if len(directions) == 2:
+        attributes["direction"] = "bidirectional"
+    if first.kind == "GRU":
+        attributes["linear_before_reset"] = int(first.reset_after)
     return attributes
 
 
-def operator_weights(spec: RecurrentSpec) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
-    """Returns W (1, gates * units, features), R (1, gates * units, units) and B (1, 2 * gates * units)."""
+def operator_weights(*directions: RecurrentSpec) -> tuple[NDArray[np.floating], ...]:
+    """Returns W (directions, gates * units, features), R (directions, gates * units, units), B (directions, 2 * gates
+    * units) and, for an LSTM with peepholes, P (directions, 3 * units) in the order i o f."""
+    return tuple(np.stack(parts) for parts in zip(*map(_direction_weights, directions), strict=True))
+
+
+def _direction_weights(spec: RecurrentSpec) -> list[NDArray[np.floating]]:
     width = len(_GATE_ORDER[spec.kind]) * spec.units
     bias = np.zeros((2, width), spec.kernel.dtype)
     if spec.bias is not None and spec.bias.ndim == 2:
         bias = spec.bias
     elif spec.bias is not None:
         bias[0] = spec.bias
-    ordered = [_reorder(weights, spec) for weights in (spec.kernel, spec.recurrent_kernel, bias)]
-    return ordered[0].T[None], ordered[1].T[None], ordered[2].reshape(1, -1)
+    kernel, recurrent, bias = (_reorder(weights, spec) for weights in (spec.kernel, spec.recurrent_kernel, bias))
+    peepholes = [] if spec.peepholes is None else [spec.peepholes[[0, 2, 1]].ravel()]
+    return [kernel.T, recurrent.T, bias.ravel(), *peepholes]
 
 
 def _reorder(weights: NDArray[np.floating], spec: RecurrentSpec) -> NDArray[np.floating]:

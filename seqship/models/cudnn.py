@@ -33,6 +33,8 @@ def ineligible_reasons(spec: RecurrentSpec) -> tuple[str, ...]:
     """
     if spec.kind == "SimpleRNN":
         return ("Keras has no cuDNN implementation of SimpleRNN",)
+    if spec.over_cell:
+        return (f"it is an RNN over a cell, Keras has cuDNN for the {spec.kind} layer alone",)
     rules = (
         (spec.activation.name == "tanh", f"activation is {spec.activation.name}, cuDNN has tanh"),
         (

@@ -59,6 +59,8 @@ class RecurrentSpec:
         recurrent_dropout: Share of the state dropped while training.
         dtype: NumPy name of the type it computes in.
         peepholes: (3, units), the weights of the gates i f o on the cell state; LSTM only, None without them.
+        over_cell: Whether it is an `RNN` over a cell, which Keras runs step by step on every device.
+        cell_state_first: Whether the states of an LSTM are taken and given as (c, h), as the peephole cell does.
     """
 
     name: str
@@ -82,6 +84,8 @@ class RecurrentSpec:
     recurrent_dropout: float = 0.0
     dtype: str = "float32"
     peepholes: NDArray[np.floating] | None = None
+    over_cell: bool = False
+    cell_state_first: bool = False
 
     @property
     def parameters(self) -> int:

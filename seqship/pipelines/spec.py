@@ -11,6 +11,8 @@ BATCH = "batch"
 TIME = "time"
 TOKEN_ID = "token id"  # noqa: S105  (a word of a vocabulary, not a secret)
 """Unit of inputs that index a vocabulary: whole numbers, whatever the dtype."""
+STATE_PREFIX = "state/"
+"""Begins the names of the states of a streaming model: `state/<layer>/h` comes in, `state/<layer>/h_out` goes out."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Field:
     @property
     def rank(self) -> int:
         return len(self.shape)
+
+    @property
+    def is_state(self) -> bool:
+        """Whether the tensor is a state that is handed on from one call to the next."""
+        return self.name.startswith(STATE_PREFIX)
 
     @property
     def has_time(self) -> bool:

@@ -1,0 +1,100 @@
+"""The states of stateful layers, as inputs and outputs of the exported function.
+
+A stateful layer keeps its state in a variable from one call to the next. Servers assume pure functions, and a graph
+without the variable forgets: so the state comes in as `state/<layer>/h` (and `/c`) and goes out as the same name with
+`_out`, for the caller to hand back with the next chunk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seqship.errors import ModelError
+from seqship.models.flavour import flavour_of
+from seqship.models.layers import all_layers, read_layer
+from seqship.models.spec import STATES
+from seqship.pipelines.spec import BATCH, STATE_PREFIX, Field
+
+
+@dataclass(frozen=True, eq=False)
+class StatefulLayer:
+    """One layer and the contracts of its states.
+
+    Attributes:
+        layer: The Keras layer.
+        states: Contract of each state (batch, units), in the order in which the layer takes them.
+    """
+
+    layer: Any
+    states: tuple[Field, ...]
+
+
+@dataclass(eq=False)
+class StateExchange:
+    """States on their way through one trace, by the identity of the layer."""
+
+    current: dict[int, Sequence[Any]] = field(default_factory=dict[int, Sequence[Any]])
+
+
+_active: contextvars.ContextVar[StateExchange | None] = contextvars.ContextVar("seqship_states", default=None)
+
+
+def active_exchange() -> StateExchange | None:
+    """Returns the exchange that is open in this context."""
+    return _active.get()
+
+
+@contextlib.contextmanager
+def exchange_states(given: Mapping[Any, Sequence[Any]]) -> Generator[StateExchange]:
+    """Runs stateful layers from given states for as long as the block runs, in this context alone.
+
+    Args:
+        given: Initial states by layer, each (batch, units).
+
+    Yields:
+        The exchange; after a layer was called it holds that layer's final states.
+    """
+    exchange = StateExchange({id(layer): list(states) for layer, states in given.items()})
+    token = _active.set(exchange)
+    try:
+        yield exchange
+    finally:
+        _active.reset(token)
+
+
+def stateful_layers(model: Any) -> tuple[StatefulLayer, ...]:
+    """Returns the stateful recurrent layers of a built model, in the model's order.
+
+    Raises:
+        ModelError: A layer is stateful whose state cannot be made an input: ConvLSTM, or a class of the user's own.
+    """
+    flavour = flavour_of(model)
+    found: list[StatefulLayer] = []
+    names: set[str] = set()
+    for layer in all_layers(model):
+        # tf-keras calls a wrapper stateful if anything in it is; the wrapped layers come by themselves.
+        if not isinstance(layer, flavour.keras.layers.RNN) or not layer.built or not layer.stateful:
+            continue
+        specs = read_layer(layer, flavour)
+        if not specs:
+            raise ModelError(
+                f"layer {layer.name!r} ({type(layer).__name__}) is stateful and its state would be lost between calls; "
+                "build the model with stateful=False, or pass the state with initial_state and return_state"
+            )
+        name, number = str(layer.name), 1
+        while name in names:
+            number += 1
+            name = f"{layer.name}_{number}"
+        names.add(name)
+        fields: list[Field] = []
+        for spec in specs:
+            path = name + spec.name.removeprefix(str(layer.name))
+            parts = ("h", "c")[: STATES[spec.kind]]
+            for part in parts[::-1] if spec.cell_state_first else parts:
+                fields.append(Field(f"{STATE_PREFIX}{path}/{part}", spec.dtype, (BATCH, spec.units)))
+        found.append(StatefulLayer(layer, tuple(fields)))
+    return tuple(found)
