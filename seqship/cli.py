@@ -25,6 +25,13 @@ Exit codes: 0 done and proven, 1 the proof failed, 2 your input, 130 interrupted
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=HELP)
 
 
+class PaddingChoice(enum.StrEnum):
+    """Where masks are off."""
+
+    ANY = "any"
+    RIGHT = "right"
+
+
 class KerasChoice(enum.StrEnum):
     """Which Keras reads a model."""
 
@@ -233,7 +240,9 @@ def train_command(
 
 @app.command("export", short_help="Export and prove a model of your own.")
 def export_command(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .keras or .h5 file, or package.module:factory.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A .keras or .h5 file, a SavedModel, or package.module:factory.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The bundle to make.")],
     keras: Annotated[KerasChoice, typer.Option("--keras", help="Which Keras reads the file.")] = KerasChoice.AUTO,
     signature: Annotated[
@@ -243,6 +252,9 @@ def export_command(
     opset: Annotated[
         int | None, typer.Option("--opset", metavar="N", help="ONNX operator set; default the newest.")
     ] = None,
+    padding: Annotated[
+        PaddingChoice, typer.Option("--padding", help="right: every mask is off behind the data alone.")
+    ] = PaddingChoice.ANY,
     formats: Annotated[
         str, typer.Option("--formats", metavar="LIST", help="What to write, comma-separated.")
     ] = "saved_model,onnx",
@@ -281,6 +293,7 @@ def export_command(
             inputs=inputs,
             formats=[part.strip() for part in formats.split(",") if part.strip()],
             opset=opset,
+            padding=padding.value,
             allow_loop=allow_loop,
             require_cudnn=require_cudnn,
             source=loaded.to_json(),
@@ -329,8 +342,10 @@ def inspect_command(
 
     Example:  seqship inspect model.keras
     """
+    from seqship.models.saved import is_saved_model
+
     rows: list[dict[str, Any]]
-    if Path(target).is_dir():
+    if Path(target).is_dir() and not is_saved_model(Path(target)):
         from seqship.export import read_bundle
 
         rows = list(read_bundle(target).manifest.get("audit", []))
@@ -372,8 +387,9 @@ def predict_command(
     from seqship.serving.records import prediction_lines, read_records
 
     predictor = Predictor(bundle) if runtime is Runtime.ONNX else _saved_model_predictor(bundle)
-    if len(predictor.inputs) != 1:
-        raise DataError(f"{bundle} takes {len(predictor.inputs)} inputs, predict gives one; use serving.Predictor")
+    inputs = [field for field in predictor.inputs if not field.is_state]
+    if len(inputs) != 1:
+        raise DataError(f"{bundle} takes {len(inputs)} inputs, predict gives one; use serving.Predictor")
     if str(source) == "-" and sys.stdin.isatty():
         print("reading sequences from the terminal, a JSON list a line; Ctrl-D ends", file=sys.stderr)
     stream = sys.stdin.buffer if str(source) == "-" else source

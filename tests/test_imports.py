@@ -46,6 +46,8 @@ FACES = {
         "load_model",
         "recipes",
         "recurrent_layers",
+        "run_bidirectional",
+        "run_layer",
         "train",
     ],
     "seqship.export": [

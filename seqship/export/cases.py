@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 
 from seqship.pipelines.spec import TOKEN_ID, Field
 
+Padding = Literal["any", "right"]
+"""What is known of the masks: nothing, or that they are off behind the data alone."""
+
 MaskKind = Literal["full", "right", "left", "holes", "empty_row"]
 """All steps valid; padding after the data; before it; in between too; and one row without any valid step."""
+
+StateKind = Literal["zero", "random"]
+"""Of a stateful model: its state left out, which is zeros, or handed in."""
 
 BATCHES = (1, 3, 32)
 TIMES = (1, 7, 187, 250)
@@ -29,28 +35,38 @@ class Case:
     batch: int
     time: int
     mask: MaskKind
+    state: StateKind | None = None
 
     @property
     def name(self) -> str:
-        return f"batch={self.batch} time={self.time} mask={self.mask}"
+        state = "" if self.state is None else f" state={self.state}"
+        return f"batch={self.batch} time={self.time} mask={self.mask}{state}"
 
 
 def grid(
-    fields: Sequence[Field], *, batches: Sequence[int] = BATCHES, times: Sequence[int] = TIMES
+    fields: Sequence[Field],
+    *,
+    batches: Sequence[int] = BATCHES,
+    times: Sequence[int] = TIMES,
+    padding: Padding = "any",
 ) -> tuple[Case, ...]:
     """Returns every combination that a model with these inputs takes.
 
-    A model of fixed batch or length gets that one; masks other than "full" need an input with a pad value.
+    A model of fixed batch or length gets that one; masks other than "full" need an input with a pad value, or one that
+    is a mask itself. Where padding is declared to be on the right, there are no other masks.
     """
-    sequences = [field for field in fields if field.rank >= 2]
+    sequences = [field for field in fields if field.rank >= 2 and not field.is_state]
     fixed_batch = next((field.shape[0] for field in fields if isinstance(field.shape[0], int)), None)
     if not any(field.has_time for field in sequences):
         fixed = next((int(field.shape[1]) for field in sequences if isinstance(field.shape[1], int)), 1)
         times = (fixed,)
-    masked = any(field.pad_value is not None for field in fields)
+    masked = any(field.pad_value is not None or _is_mask(field) for field in fields)
     masks: tuple[MaskKind, ...] = get_args(MaskKind) if masked else ("full",)
+    if padding == "right":
+        masks = tuple(mask for mask in masks if mask not in ("left", "holes"))
     batches = (int(fixed_batch),) if fixed_batch is not None else tuple(batches)
-    return tuple(Case(*combination) for combination in itertools.product(batches, times, masks))
+    states: tuple[StateKind | None, ...] = get_args(StateKind) if any(field.is_state for field in fields) else (None,)
+    return tuple(Case(*combination) for combination in itertools.product(batches, times, masks, states))
 
 
 def case_mask(case: Case, generator: np.random.Generator) -> NDArray[np.bool_]:
@@ -83,15 +99,24 @@ def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, ND
     mask = case_mask(case, generator)
     feed: dict[str, NDArray[Any]] = {}
     for field in fields:
+        if field.is_state and case.state == "zero":
+            continue
         free = {0: case.batch, 1: case.time}
         shape = tuple(size if isinstance(size, int) else free.get(axis, 3) for axis, size in enumerate(field.shape))
         values = _draw(field, shape, generator)
-        if field.pad_value is not None and field.rank >= 2:
+        if _is_mask(field) or (field.pad_value is not None and field.rank >= 2):
             # An input of fixed length beside one of free length has a mask of its own.
             own = mask if shape[1] == case.time else case_mask(replace(case, time=shape[1]), generator)
-            values[~own] = field.pad_value
+            if _is_mask(field):
+                values = own
+            else:
+                values[~own] = field.pad_value
         feed[field.name] = values
     return feed
+
+
+def _is_mask(field: Field) -> bool:
+    return field.dtype == "bool" and field.rank == 2
 
 
 def _draw(field: Field, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[Any]:

@@ -9,19 +9,17 @@ their number, and each step of the sequence then shows what the last valid step 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto
 
 from seqship.export.capture import MARKER_OP, Capture, Marker
+from seqship.export.cases import Padding
 from seqship.export.compaction import Compaction, compact, is_right_padded
 from seqship.export.onnx_graph import OnnxGraph
 from seqship.export.operators import ONNX_OPERATORS, operator_attributes, operator_weights
 from seqship.models.spec import STATES, RecurrentSpec
-
-Padding = Literal["any", "right"]
-"""Whether masks may be anything, or are declared to be off behind the data alone."""
 
 Sides = list[list[str]]
 """The final states of each direction."""
@@ -90,7 +88,7 @@ class Lowering:
             if spec.time_major:
                 results = [self._steps_first(graph, result) for result in results]
         else:
-            shown = [self._last(graph, spec, side[0], zero, bool(rest), compaction) for side in finals]
+            shown = [self._last(graph, spec, side[0], zero, compaction) for side in finals]
             # Only the top of a stack is shown.
             results = _merge(graph, shown if marker.backward is not None else shown[-1:], marker.merge_mode, axis=1)
         states = [state for side in finals for state in side]
@@ -183,7 +181,6 @@ class Lowering:
         spec: RecurrentSpec,
         final: str,
         zero: str,
-        has_state: bool,
         compaction: Compaction | None,
     ) -> str:
         """Returns the last output: that of the last valid step, zero where there is none."""

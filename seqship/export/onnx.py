@@ -15,12 +15,16 @@ from typing import Any
 from seqship.errors import ModelError, ProofError
 from seqship.export.audit import RECURRENT_OPERATORS, LayerAudit, all_nodes, audit_layers, count_operators
 from seqship.export.bundle import CONTRACT_KEY
-from seqship.export.capture import MARKER_OP, Capture, capture
+from seqship.export.capture import MARKER_OP, capture
+from seqship.export.cases import Padding
+from seqship.export.graph_names import layer_path
 from seqship.export.lowering import Lowering
+from seqship.export.onnx_states import make_states_optional
 from seqship.export.operators import lowerable
-from seqship.export.signature import ModelSignature, model_signature
+from seqship.export.signature import ModelSignature
+from seqship.export.streaming import export_signature
 from seqship.models.flavour import flavour_of
-from seqship.models.layers import recurrent_layers
+from seqship.models.saved import SavedGraph
 from seqship.pipelines.spec import Field
 
 LOWEST_OPSET = 14
@@ -82,6 +86,7 @@ def to_onnx(
     *,
     input_signature: Sequence[Field] | None = None,
     opset: int | None = None,
+    padding: Padding = "any",
     allow_loop: bool = True,
     signature: ModelSignature | None = None,
 ) -> OnnxExport:
@@ -91,49 +96,97 @@ def to_onnx(
     converted by tf2onnx. The file has passed the ONNX checker and onnxruntime before it gets its name.
 
     Args:
-        model: The model.
+        model: The model, or a `SavedGraph`.
         path: File to write; replaced if it exists.
         input_signature: Contracts of the inputs where the model does not say (subclassed models).
         opset: ONNX operator set; the newest that all sides serve if left out.
+        padding: "right" if every mask is off behind the data alone, which no file can check: the steps need not be
+            permuted then.
         allow_loop: Whether a recurrent layer without an operator may become a Loop.
         signature: The signature where it has been made already.
 
     Raises:
-        ModelError: The model cannot be exported: an operation that ONNX lacks, a stateful layer, an opset out of range.
+        ModelError: The model cannot be exported: an operation that ONNX lacks, an opset out of range.
         ProofError: A Loop is left and `allow_loop` is off.
     """
+    if isinstance(model, SavedGraph):
+        from seqship.export.saved_graph import saved_graph_to_onnx
+
+        return saved_graph_to_onnx(model, path, opset=opset, allow_loop=allow_loop, signature=signature)
     flavour = flavour_of(model)
+    opset = check_opset(opset)
+    signature = signature or export_signature(model, inputs=input_signature)
+    with capture(flavour, lowerable) as captured:
+        proto = convert_function(signature, Lowering(captured, padding).handlers(), opset)
+    return write_onnx(proto, path, signature, opset, audit_layers(model, captured), allow_loop=allow_loop)
+
+
+def check_opset(opset: int | None) -> int:
+    """Returns the operator set to write: the newest that all sides serve where none is asked for.
+
+    Raises:
+        ModelError: It is one that `to_onnx` does not write.
+    """
     target = newest_opset() if opset is None else opset
     if not LOWEST_OPSET <= target <= newest_opset():
         raise ModelError(f"opset must be {LOWEST_OPSET} to {newest_opset()}, got {target}")
-    signature = signature or model_signature(model, inputs=input_signature)
-    _refuse_stateful(model)
-    with capture(flavour, lowerable) as captured:
-        proto = _convert(signature, captured, target)
+    return target
+
+
+def write_onnx(
+    proto: Any,
+    path: str | os.PathLike[str],
+    signature: ModelSignature,
+    opset: int,
+    audit: tuple[LayerAudit, ...],
+    *,
+    allow_loop: bool,
+) -> OnnxExport:
+    """Names the axes of a converted model, keeps its contract in it, checks it and writes it.
+
+    Args:
+        proto: What `convert_function` returned.
+        path: File to write; replaced if it exists.
+        signature: What was converted.
+        opset: The operator set it was converted to.
+        audit: What became of each recurrent layer.
+        allow_loop: Whether a recurrent layer without an operator may have become a Loop.
+
+    Raises:
+        ModelError: It has an operation that ONNX lacks, or is refused by the checker or onnxruntime.
+        ProofError: A Loop is left and `allow_loop` is off.
+    """
+    make_states_optional(proto, signature.states)
     _name_axes(proto, signature)
     _keep_contract(proto, signature)
     _refuse_unknown(proto)
     _refuse_double(proto)
     operators, loops, nodes = count_operators(proto)
-    audit = audit_layers(model, captured)
     if loops and not allow_loop:
         left = "; ".join(f"{row.layer}: {', '.join(row.onnx_reasons)}" for row in audit if row.onnx == "Loop")
         raise ProofError(f"{loops} Loop left in the ONNX graph ({left or 'from a layer that is not recurrent'})")
-    target_path = Path(path)
-    size = _write(proto, target_path)
-    return OnnxExport(target_path, signature.inputs, signature.outputs, target, operators, loops, nodes, size, audit)
+    target = Path(path)
+    size = _write(proto, target)
+    return OnnxExport(target, signature.inputs, signature.outputs, opset, operators, loops, nodes, size, audit)
 
 
-def _refuse_stateful(model: Any) -> None:
-    stateful = [spec.name for spec in recurrent_layers(model) if spec.stateful]
-    if stateful:
-        raise ModelError(
-            f"layer {stateful[0]!r} is stateful and ONNX would lose its state between calls; "
-            "build the model with stateful=False, or pass the state with initial_state and return_state"
-        )
+def convert_function(
+    signature: ModelSignature, handlers: dict[str, Any], opset: int, *, rewriters: Sequence[Any] = ()
+) -> Any:
+    """Traces the function of a signature and converts the graph.
 
+    Args:
+        signature: What to trace, with the names of its inputs and outputs.
+        handlers: The `custom_op_handlers` of tf2onnx: what it is not to convert by itself.
+        opset: ONNX operator set.
+        rewriters: The `custom_rewriter` of tf2onnx: what changes the frozen graph before it is converted.
 
-def _convert(signature: ModelSignature, captured: Capture, opset: int) -> Any:
+    Returns:
+        The `onnx.ModelProto`, not checked yet: tf2onnx leaves in it what it cannot convert.
+
+    Raises:
+        ModelError: The model is too large for one file.
+    """
     import tf2onnx
 
     with _quiet("tf2onnx", "tensorflow"):
@@ -141,7 +194,8 @@ def _convert(signature: ModelSignature, captured: Capture, opset: int) -> Any:
             signature.traceable(),
             input_signature=signature.tensor_specs(),
             opset=opset,
-            custom_op_handlers=Lowering(captured).handlers(),
+            custom_op_handlers=handlers,
+            custom_rewriter=list(rewriters),
         )
     if external:
         raise ModelError("the model is larger than 2 GB, which one ONNX file cannot hold")
@@ -181,6 +235,9 @@ def _name_axes(proto: Any, signature: ModelSignature) -> None:
                 dim.dim_param = size
             else:
                 dim.dim_value = size
+    in_order = sorted(proto.graph.output, key=lambda value: list(fields).index(value.name))
+    del proto.graph.output[:]
+    proto.graph.output.extend(in_order)  # tf2onnx sorts them by name.
     proto.producer_name = "seqship"
     proto.producer_version = _version()
     proto.graph.doc_string = ""
@@ -188,11 +245,7 @@ def _name_axes(proto: Any, signature: ModelSignature) -> None:
 
 def _keep_contract(proto: Any, signature: ModelSignature) -> None:
     """Writes the contract into the file, so that it can be served without its bundle."""
-    contract = {
-        "inputs": [field.to_json() for field in signature.inputs],
-        "outputs": [field.to_json() for field in signature.outputs],
-    }
-    proto.metadata_props.add(key=CONTRACT_KEY, value=json.dumps(contract))
+    proto.metadata_props.add(key=CONTRACT_KEY, value=json.dumps(signature.to_json()))
 
 
 def _version() -> str:
@@ -214,7 +267,8 @@ def _refuse_unknown(proto: Any) -> None:
     for node in all_nodes(proto.graph):
         if node.domain in ("", "ai.onnx") and node.op_type not in known:
             operation = python.get(node.op_type, node.op_type)
-            place = "/".join(node.name.split("/")[1:-1]) or node.name
+            path = layer_path(node.name)
+            place = "/".join(path[1:] or path) or node.name
             raise ModelError(
                 f"TensorFlow operation {operation} (layer {place!r}) has no ONNX counterpart; "
                 "move it out of the model, or export with --formats saved_model"
@@ -250,7 +304,9 @@ def _write(proto: Any, path: Path) -> int:
     data = proto.SerializeToString(deterministic=True)
     try:
         onnx.checker.check_model(data, full_check=True)
-        onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # Not its warnings that the states of a stream are no constants.
+        onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # Both raise many types; whatever it is, no file is written.
         text = " ".join(str(error).split())
         raise ModelError(f"the ONNX model is refused by {type(error).__module__.partition('.')[0]}: {text}") from error

@@ -101,8 +101,11 @@ def operator_attributes(*directions: RecurrentSpec) -> dict[str, Any]:
 
 
 def operator_weights(*directions: RecurrentSpec) -> tuple[NDArray[np.floating], ...]:
-    """Returns W (directions, gates * units, features), R (directions, gates * units, units), B (directions, 2 * gates
-    * units) and, for an LSTM with peepholes, P (directions, 3 * units) in the order i o f."""
+    """Returns W, R, B and, for an LSTM with peepholes, P.
+
+    W is (directions, gates * units, features), R (directions, gates * units, units), B (directions, 2 * gates * units)
+    and P (directions, 3 * units) in the order i o f.
+    """
     return tuple(np.stack(parts) for parts in zip(*map(_direction_weights, directions), strict=True))
 
 

@@ -18,7 +18,7 @@ from seqship.export.bundle import Bundle
 from seqship.export.equivalence import predict_sequences
 from seqship.export.runners import keras_runner
 from seqship.export.shipping import ship
-from seqship.export.signature import model_signature
+from seqship.export.streaming import export_signature
 from seqship.models.catalogue import recipe as find_recipe
 from seqship.models.evaluation import Classification, classification
 from seqship.models.flavour import Version, load_flavour
@@ -236,7 +236,7 @@ def evaluate(
     Returns:
         The score, and the class probabilities (n, classes).
     """
-    signature = model_signature(model, inputs=recipe.inputs, outputs=recipe.outputs)
+    signature = export_signature(model, inputs=recipe.inputs, outputs=recipe.outputs)
     outputs = predict_sequences(keras_runner(signature), test_set, recipe.inputs[0])
     probabilities = outputs[recipe.outputs[0].name]
     result = classification(test_set.labels, probabilities, recipe.classes, training_set.class_counts)

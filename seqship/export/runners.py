@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from seqship.errors import ModelError
 from seqship.export.signature import ModelSignature
+from seqship.pipelines.spec import STATE_PREFIX
 
 Feed = Mapping[str, NDArray[Any]]
 """Input arrays by name."""
@@ -30,6 +32,7 @@ def keras_runner(signature: ModelSignature) -> Runner:
     function = signature.traceable()
     # One trace for all shapes, as the exports have.
     concrete = function.get_concrete_function(*signature.tensor_specs())
+    sizes = {field.name: int(field.shape[1]) for field in signature.states}
     names = [(field.name, field.dtype) for field in signature.inputs]
 
     def run(feed: Feed) -> Outputs:
@@ -42,7 +45,9 @@ def keras_runner(signature: ModelSignature) -> Runner:
             raise ModelError(f"Keras itself cannot run the model on {shapes}: {reason[:200]}") from error
 
     def call(feed: Feed) -> Outputs:
-        outputs: dict[str, Any] = concrete(*(tf.constant(feed[name], tf.as_dtype(dtype)) for name, dtype in names))
+        values = [feed[name] if name in feed else np.zeros((1, sizes[name])) for name, _ in names]
+        tensors = [tf.constant(value, tf.as_dtype(dtype)) for value, (_, dtype) in zip(values, names, strict=True)]
+        outputs: dict[str, Any] = concrete(*tensors)
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     return run
@@ -50,6 +55,8 @@ def keras_runner(signature: ModelSignature) -> Runner:
 
 def saved_model_runner(path: str | os.PathLike[str], signature: str = "serving_default") -> Runner:
     """Loads a SavedModel from disk and runs one of its signatures.
+
+    What it returns runs the signature `stream` where it is given states.
 
     Raises:
         ModelError: The directory is no SavedModel, or has no such signature.
@@ -64,13 +71,16 @@ def saved_model_runner(path: str | os.PathLike[str], signature: str = "serving_d
     if signature not in loaded.signatures:
         present = ", ".join(loaded.signatures) or "none"
         raise ModelError(f"{os.fspath(path)} has no signature {signature!r}, it has: {present}")
-    function = loaded.signatures[signature]
-    dtypes = {name: spec.dtype for name, spec in function.structured_input_signature[1].items()}
+    dtypes = {
+        name: {spec.name: spec.dtype for spec in function.structured_input_signature[1].values()}
+        for name, function in loaded.signatures.items()
+    }
 
     def run(feed: Feed) -> Outputs:
         # The loaded object owns the variables: it must live as long as the function is called.
-        _ = loaded
-        outputs: dict[str, Any] = function(**{name: tf.constant(feed[name], dtype) for name, dtype in dtypes.items()})
+        called = "stream" if any(name.startswith(STATE_PREFIX) for name in feed) else signature
+        inputs = {name: tf.constant(feed[name], dtype) for name, dtype in dtypes[called].items()}
+        outputs: dict[str, Any] = loaded.signatures[called](**inputs)
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     return run
@@ -84,8 +94,10 @@ def onnx_runner(path: str | os.PathLike[str]) -> Runner:
     """
     import onnxruntime
 
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # Not its warnings that the states of a stream are no constants.
     try:
-        session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own types derive from Exception alone.
         text = " ".join(str(error).split())
         raise ModelError(f"{os.fspath(path)} is refused by onnxruntime: {text[:300]}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 
 from seqship.atomic import writing_to
 from seqship.errors import ModelError
-from seqship.export.signature import ModelSignature, model_signature
+from seqship.export.signature import ModelSignature
+from seqship.export.streaming import export_signature
+from seqship.models.saved import SavedGraph
 from seqship.pipelines.spec import Field
 
 SERVING_DEFAULT = "serving_default"
 """The signature that TF-Serving calls unless told otherwise (`tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY`)."""
+STREAM = "stream"
+"""The signature of a stateful model that takes and gives its states; `serving_default` then begins with zeros."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,13 @@ def to_saved_model(
 ) -> SavedModelExport:
     """Writes a tf-keras or Keras 3 model as a SavedModel with the signature `serving_default`.
 
+    A stateful model gets a second signature, `stream`, whose states come in and go out; `serving_default` then begins
+    with zeros and forgets, so that callers share nothing.
+
     The file holds the inference function, its variables and its lookup tables; nothing of the optimizer or of training.
 
     Args:
-        model: The model.
+        model: The model, or a `SavedGraph`, which is copied as it is.
         path: Directory to write.
         input_signature: Contracts of the inputs where the model does not say (subclassed models).
         signature: The signature where it has been made already.
@@ -53,21 +61,42 @@ def to_saved_model(
         ModelError: The model cannot be traced.
         OutputError: The disk is full, or the directory cannot be written to.
     """
+    if isinstance(model, SavedGraph):
+        return _copied(model, Path(path), signature)
     import tensorflow as tf
 
-    signature = signature or model_signature(model, inputs=input_signature)
-    function = signature.traceable()
-    concrete = function.get_concrete_function(*signature.tensor_specs())
+    signature = signature or export_signature(model, inputs=input_signature)
+    plain = signature.stateless or signature
+    concrete = plain.traceable().get_concrete_function(*plain.tensor_specs())
+    functions = {SERVING_DEFAULT: concrete}
+    if signature.stateless is not None:
+        functions[STREAM] = signature.traceable().get_concrete_function(*signature.tensor_specs())
+        # The names of the signature's inputs; an argument of a function cannot be called state/<layer>/h.
+        functions[STREAM]._arg_keywords = [field.name for field in signature.inputs]
     module: Any = tf.Module(name="seqship")
     module.model_variables = list(concrete.graph.variables)
     module.model_resources = _resources(model)
     target = Path(path)
     with writing_to(target):
         try:
-            tf.saved_model.save(module, str(target), signatures={SERVING_DEFAULT: concrete})
+            tf.saved_model.save(module, str(target), signatures=functions)
         except AssertionError as error:  # A captured resource that no attribute of the model holds.
             text = " ".join(str(error).split())
             raise ModelError(f"model {model.name!r} uses a resource that it does not keep: {text[:300]}") from error
+    return SavedModelExport(target, signature.inputs, signature.outputs)
+
+
+def _copied(saved: SavedGraph, target: Path, signature: ModelSignature | None) -> SavedModelExport:
+    from seqship.export.graph_signature import graph_signature
+
+    signature = signature or graph_signature(saved)
+    if saved.signature != SERVING_DEFAULT:
+        raise ModelError(
+            f"a bundle's SavedModel is called by its signature {SERVING_DEFAULT}, not {saved.signature!r}; "
+            "save it under that name, or export with --formats onnx"
+        )
+    with writing_to(target):
+        shutil.copytree(saved.directory, target, dirs_exist_ok=True)
     return SavedModelExport(target, signature.inputs, signature.outputs)
 
 

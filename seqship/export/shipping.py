@@ -10,19 +10,23 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from seqship.atomic import write_directory
 from seqship.errors import ModelError, ProofError
 from seqship.export.audit import LayerAudit
 from seqship.export.bundle import CASES_FILE, FORMAT, ONNX_FILE, SAVED_MODEL, Bundle, write_manifest
+from seqship.export.cases import Padding, grid
 from seqship.export.equivalence import EquivalenceReport, check_equivalence, save_recorded
+from seqship.export.graph_signature import gpu_operations, graph_signature
 from seqship.export.inspection import inspect_model
 from seqship.export.onnx import OnnxExport, to_onnx
 from seqship.export.report import write_report
-from seqship.export.saved_model import to_saved_model
-from seqship.export.signature import ModelSignature, model_signature
+from seqship.export.saved_model import SERVING_DEFAULT, STREAM, to_saved_model
+from seqship.export.signature import ModelSignature
+from seqship.export.streaming import export_signature
 from seqship.models.flavour import flavour_of
+from seqship.models.saved import SavedGraph
 from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.spec import Field
 from seqship.progress import Progress, silent
@@ -40,6 +44,7 @@ def ship(
     outputs: Sequence[Field] | None = None,
     formats: Sequence[str] = FORMATS,
     opset: int | None = None,
+    padding: Padding = "any",
     allow_loop: bool = True,
     require_cudnn: bool = False,
     source: Mapping[str, Any] | None = None,
@@ -51,7 +56,7 @@ def ship(
     """Exports a model and writes its bundle, proven or not: its manifest says which.
 
     Args:
-        model: A tf-keras or Keras 3 model.
+        model: A tf-keras or Keras 3 model, or a `SavedGraph`, which is then compared with itself as TensorFlow runs it.
         directory: The bundle to make.
         name: Name of the model.
         data: Real sequences to compare the runtimes on, beside the grid of cases.
@@ -59,6 +64,8 @@ def ship(
         outputs: Contracts that replace what the model says of its outputs.
         formats: What to export to, of "saved_model" and "onnx".
         opset: ONNX operator set; the newest that all sides serve if left out.
+        padding: "right" if every mask is off behind the data alone: the ONNX graph then needs no permutation, and the
+            proof has no other masks.
         allow_loop: Whether a recurrent layer without an ONNX operator may become a Loop.
         require_cudnn: Whether every recurrent layer must be one that cuDNN can run.
         source: Where the model comes from, for the manifest.
@@ -74,10 +81,16 @@ def ship(
     """
     if not formats or set(formats) - set(FORMATS):
         raise ModelError(f"formats must be of {', '.join(FORMATS)}, got {', '.join(formats) or 'none'}")
+    if padding not in get_args(Padding):
+        raise ModelError(f"padding must be {' or '.join(get_args(Padding))}, got {padding!r}")
     if seed < 0:
         raise ModelError(f"the seed must be 0 or more, got {seed}")
     target = Path(directory).absolute()  # Where the working directory itself is replaced, "." is the old one.
-    signature = model_signature(model, inputs=inputs, outputs=outputs)
+    if isinstance(model, SavedGraph):
+        _require_reference(model)
+        signature = graph_signature(model, inputs=inputs, outputs=outputs)
+    else:
+        signature = export_signature(model, inputs=inputs, outputs=outputs)
     layers = inspect_model(model, signature=signature)
     if require_cudnn:
         _require_cudnn(layers)
@@ -86,7 +99,9 @@ def ship(
         steps = len(formats) + 1
         if "onnx" in formats:
             progress("exporting to ONNX", 0, steps)
-            onnx = to_onnx(model, folder / ONNX_FILE, opset=opset, allow_loop=allow_loop, signature=signature)
+            onnx = to_onnx(
+                model, folder / ONNX_FILE, opset=opset, padding=padding, allow_loop=allow_loop, signature=signature
+            )
         if "saved_model" in formats:
             progress("exporting to SavedModel", steps - 2, steps)
             to_saved_model(model, folder / SAVED_MODEL, signature=signature)
@@ -95,6 +110,7 @@ def ship(
             saved_model=folder / SAVED_MODEL if "saved_model" in formats else None,
             onnx=folder / ONNX_FILE if onnx else None,
             data=data,
+            cases=grid(signature.inputs, padding=padding),
             seed=seed,
             signature=signature,
             progress=progress,
@@ -105,12 +121,20 @@ def ship(
         document = _document(model, name, created, signature, onnx, layers, source or {"kind": "memory"}, facts or {})
         write_report(document | proof.to_json(), folder)
         manifest = {key: document[key] for key in ("name", "created", "versions", "source", "contract")}
-        manifest |= {"version": "1", "signatures": {"serving_default": document["contract"]}}
+        manifest |= {"version": "1", "padding": padding, "signatures": _signatures(signature)}
         manifest |= {"onnx": document["onnx"], "audit": document["layers"], "metrics": document["metrics"]}
         if training := document.get("training"):
             manifest["training"] = {key: value for key, value in training.items() if key != "history"}
         write_manifest(folder, manifest | {"equivalence": verdict(proof, created)})
     return Bundle(Path(directory), json.loads((target / "manifest.json").read_text(encoding="utf-8")))
+
+
+def _signatures(signature: ModelSignature) -> dict[str, Any]:
+    """Returns the contract of each signature of the SavedModel."""
+    named = {SERVING_DEFAULT: signature.stateless or signature}
+    if signature.stateless is not None:
+        named[STREAM] = signature
+    return {name: found.to_json() for name, found in named.items()}
 
 
 def verdict(proof: EquivalenceReport, verified: str) -> dict[str, Any]:
@@ -133,14 +157,24 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def versions(keras: str) -> dict[str, str]:
+def versions(keras: str | None) -> dict[str, str]:
     """Returns the versions of what an export depends on.
 
     Args:
-        keras: Distribution of the Keras in use, "keras" or "tf-keras".
+        keras: Distribution of the Keras in use, "keras" or "tf-keras"; None where there is none.
     """
-    packages = ("seqship", "tensorflow", keras, "onnx", "onnxruntime", "tf2onnx", "numpy")
+    used = [] if keras is None else [keras]
+    packages = ("seqship", "tensorflow", *used, "onnx", "onnxruntime", "tf2onnx", "numpy")
     return {"python": platform.python_version()} | {package: metadata.version(package) for package in packages}
+
+
+def _require_reference(saved: SavedGraph) -> None:
+    """Refuses a graph that nothing here can run: what an export of it computes cannot be compared with anything."""
+    if found := gpu_operations(saved):
+        raise ModelError(
+            f"{saved.directory} holds {found[0]}, which runs on a GPU alone: nothing can be proven here; give the "
+            ".keras file, or convert it without proof in Python (seqship.export.to_onnx)"
+        )
 
 
 def _require_cudnn(layers: Sequence[LayerAudit]) -> None:
@@ -161,19 +195,16 @@ def _document(
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Returns `report.json` but for the proof."""
-    flavour = flavour_of(model)
+    flavour = None if isinstance(model, SavedGraph) else flavour_of(model)
     document: dict[str, Any] = {
         "format": FORMAT,
         "name": name,
         "created": created,
-        "source": {**source, "keras": flavour.version},
-        "contract": {
-            "inputs": [field.to_json() for field in signature.inputs],
-            "outputs": [field.to_json() for field in signature.outputs],
-        },
+        "source": {**source, **({} if flavour is None else {"keras": flavour.version})},
+        "contract": signature.to_json(),
         "layers": [row.to_json() for row in layers],
         "onnx": None if onnx is None else onnx.to_json(),
-        "versions": versions(flavour.package),
+        "versions": versions(None if flavour is None else flavour.package),
         "metrics": facts.get("metrics", {}),
     }
     return document | {key: facts[key] for key in ("training", "classification", "examples") if key in facts}

@@ -23,11 +23,25 @@ class ModelSignature:
         inputs: Contract of each input, in the model's order.
         outputs: Contract of each output, in the model's order.
         function: Takes the input tensors in order, returns a dict of output tensors by name; to be traced.
+        stateless: For a model with states, the signature that begins with zeros and forgets; None for any other.
     """
 
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
     function: Callable[..., dict[str, Any]]
+    stateless: ModelSignature | None = None
+
+    @property
+    def states(self) -> tuple[Field, ...]:
+        """Contracts of the states that come in; they stand behind the other inputs."""
+        return tuple(field for field in self.inputs if field.is_state)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the contract, as it stands in a manifest."""
+        return {
+            "inputs": [field.to_json() for field in self.inputs],
+            "outputs": [field.to_json() for field in self.outputs],
+        }
 
     def tensor_specs(self) -> list[Any]:
         """Returns the `tf.TensorSpec` of each input, with the free axes unknown."""
@@ -36,7 +50,10 @@ class ModelSignature:
         def sizes(field: Field) -> list[int | None]:
             return [None if isinstance(size, str) else size for size in field.shape]
 
-        return [tf.TensorSpec(sizes(field), tf.as_dtype(field.dtype), name=field.name) for field in self.inputs]
+        return [
+            tf.TensorSpec(sizes(field), tf.as_dtype(field.dtype), name=argument_name(field.name))
+            for field in self.inputs
+        ]
 
     def traceable(self) -> Any:
         """Returns a fresh, untraced `tf.function` of the model."""
@@ -90,7 +107,7 @@ def model_signature(
 
     probe = ModelSignature(tuple(inputs), (), lambda *tensors: {"": call(*tensors)})
     try:
-        made = tf.function(call, autograph=False).get_concrete_function(*probe.tensor_specs()).structured_outputs
+        made = probe.traceable().get_concrete_function(*probe.tensor_specs()).structured_outputs[""]
     except (ValueError, TypeError) as error:
         text = " ".join(str(error).split())
         raise ModelError(f"model {model.name!r} cannot be called with {_shapes(inputs)}: {text[:300]}") from error
@@ -109,6 +126,11 @@ def model_signature(
         return dict(zip(output_names, tf.nest.flatten(call(*tensors)), strict=True))
 
     return ModelSignature(tuple(inputs), tuple(outputs), named)
+
+
+def argument_name(name: str) -> str:
+    """Returns the name of the argument that stands for an input; TensorFlow allows letters, digits and underscores."""
+    return "".join(character if character.isalnum() else "_" for character in name)
 
 
 def parse_field(text: str) -> Field:

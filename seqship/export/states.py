@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from seqship.errors import ModelError
 from seqship.models.flavour import flavour_of
 from seqship.models.layers import all_layers, read_layer
-from seqship.models.spec import STATES
+from seqship.models.spec import STATES, RecurrentSpec
 from seqship.pipelines.spec import BATCH, STATE_PREFIX, Field
 
 
@@ -27,10 +27,12 @@ class StatefulLayer:
     Attributes:
         layer: The Keras layer.
         states: Contract of each state (batch, units), in the order in which the layer takes them.
+        time_major: Whether its sequences are (time, batch, features).
     """
 
     layer: Any
     states: tuple[Field, ...]
+    time_major: bool
 
 
 @dataclass(eq=False)
@@ -49,16 +51,16 @@ def active_exchange() -> StateExchange | None:
 
 
 @contextlib.contextmanager
-def exchange_states(given: Mapping[Any, Sequence[Any]]) -> Generator[StateExchange]:
+def exchange_states(given: Mapping[int, Sequence[Any]]) -> Generator[StateExchange]:
     """Runs stateful layers from given states for as long as the block runs, in this context alone.
 
     Args:
-        given: Initial states by layer, each (batch, units).
+        given: Initial states by the identity of the layer, each (batch, units).
 
     Yields:
         The exchange; after a layer was called it holds that layer's final states.
     """
-    exchange = StateExchange({id(layer): list(states) for layer, states in given.items()})
+    exchange = StateExchange(dict(given))
     token = _active.set(exchange)
     try:
         yield exchange
@@ -90,11 +92,49 @@ def stateful_layers(model: Any) -> tuple[StatefulLayer, ...]:
             number += 1
             name = f"{layer.name}_{number}"
         names.add(name)
-        fields: list[Field] = []
-        for spec in specs:
-            path = name + spec.name.removeprefix(str(layer.name))
-            parts = ("h", "c")[: STATES[spec.kind]]
-            for part in parts[::-1] if spec.cell_state_first else parts:
-                fields.append(Field(f"{STATE_PREFIX}{path}/{part}", spec.dtype, (BATCH, spec.units)))
-        found.append(StatefulLayer(layer, tuple(fields)))
+        fields = [
+            Field(_state_name(name + spec.name.removeprefix(str(layer.name)), part), spec.dtype, (BATCH, spec.units))
+            for spec in specs
+            for part in _parts(spec)
+        ]
+        found.append(StatefulLayer(layer, tuple(fields), specs[0].time_major))
     return tuple(found)
+
+
+def _state_name(path: str, part: str) -> str:
+    return f"{STATE_PREFIX}{path}/{part}"
+
+
+def _parts(spec: RecurrentSpec) -> Sequence[str]:
+    parts = ("h", "c")[: STATES[spec.kind]]
+    return parts[::-1] if spec.cell_state_first else parts
+
+
+def run_from_states(
+    layers: Sequence[StatefulLayer], run: Callable[[], Any], states: Sequence[Any], batch: Any
+) -> tuple[Any, list[Any]]:
+    """Runs a model from given states.
+
+    Args:
+        layers: Its stateful layers.
+        run: Calls the model.
+        states: A tensor for each state, flat in the order of the layers: (batch, units), or (1, units) for all rows.
+        batch: Number of rows, a scalar tensor.
+
+    Returns:
+        What `run` returns, and the final states in the same order, (batch, units).
+    """
+    import tensorflow as tf
+
+    rest = list(states)
+    given: dict[int, list[Any]] = {}
+    for stateful in layers:
+        own, rest = rest[: len(stateful.states)], rest[len(stateful.states) :]
+        sizes = [field.shape[1] for field in stateful.states]
+        given[id(stateful.layer)] = [
+            tf.ensure_shape(tf.broadcast_to(state, tf.stack([batch, size])), [None, size])
+            for state, size in zip(own, sizes, strict=True)
+        ]
+    with exchange_states(given) as exchange:
+        outputs = run()
+    return outputs, [state for stateful in layers for state in exchange.current[id(stateful.layer)]]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from seqship.models.cudnn import LayerEligibility, cudnn_eligibility
     from seqship.models.layers import recurrent_layers
     from seqship.models.recipe import Recipe, Training
+    from seqship.models.reference import run_bidirectional, run_layer
     from seqship.models.source import LoadedModel, load_model
     from seqship.models.spec import Activation, RecurrentSpec
     from seqship.models.training import Trained, train
@@ -31,6 +32,8 @@ __all__ = [
     "load_model",
     "recipes",
     "recurrent_layers",
+    "run_bidirectional",
+    "run_layer",
     "train",
 ]
 
@@ -49,6 +52,8 @@ __getattr__, __dir__ = lazy_exports(
         "load_model": "source",
         "recipes": "catalogue",
         "recurrent_layers": "layers",
+        "run_bidirectional": "reference",
+        "run_layer": "reference",
         "train": "training",
     },
 )

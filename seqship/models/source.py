@@ -9,15 +9,16 @@ import re
 import sys
 import zipfile
 from dataclasses import dataclass
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
 from seqship.errors import ModelError, SeqshipError
 from seqship.models.flavour import Version, flavour_of, load_flavour
+from seqship.models.saved import KERAS_METADATA_FILE, SAVED_MODEL_FILE, SavedGraph, is_saved_model
 
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-_FORMS = "a .keras file, an .h5 file, or package.module:factory"
+_FORMS = "a .keras file, an .h5 file, a SavedModel directory, or package.module:factory"
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -26,10 +27,10 @@ class LoadedModel:
     """A model and where it came from.
 
     Attributes:
-        model: The Keras model.
-        kind: "file" or "factory".
-        name: File name, or the factory's path.
-        sha256: Digest of the file; empty for a factory.
+        model: The Keras model, or the `SavedGraph` of a SavedModel that says nothing of its Keras objects.
+        kind: "file", "saved_model" or "factory".
+        name: Name of the file or directory, or the factory's path.
+        sha256: Digest of the file, or of the names and contents of all files; empty for a factory.
     """
 
     model: Any
@@ -46,9 +47,11 @@ def load_model(source: str | os.PathLike[str], *, keras: Version | None = None) 
     """Loads a model of either flavour.
 
     Args:
-        source: A `.keras` or `.h5` file, or `package.module:factory`, a function (or model) that is imported, from the
-            working directory too, and called without arguments.
-        keras: 2 or 3 to read a file with that Keras; the one that wrote it if left out.
+        source: A `.keras` or `.h5` file, a SavedModel directory, or `package.module:factory`, a function (or model)
+            that is imported, from the working directory too, and called without arguments. A SavedModel that tf-keras
+            can read back is a Keras model; any other is the graph it is, called by its signature `serving_default`.
+        keras: 2 or 3 to read a file with that Keras; the one that wrote it if left out. Of SavedModels, 2 alone reads
+            any.
 
     Raises:
         ModelError: There is no such file or function, or it gives no model.
@@ -57,7 +60,7 @@ def load_model(source: str | os.PathLike[str], *, keras: Version | None = None) 
     text = os.fspath(source)
     path = Path(text)
     if path.is_dir():
-        raise ModelError(f"{text} is a directory, not a model; give {_FORMS}")
+        return _load_directory(path, keras)
     if path.is_file():
         return _load_file(path, keras)
     if _FACTORY.fullmatch(text) and not text.endswith((".keras", ".h5")):
@@ -79,6 +82,52 @@ def _load_file(path: Path, keras: Version | None) -> LoadedModel:
         ) from error
     with path.open("rb") as file:
         return LoadedModel(model, "file", path.name, file_digest(file, "sha256").hexdigest())
+
+
+def _load_directory(path: Path, keras: Version | None) -> LoadedModel:
+    if not is_saved_model(path):
+        raise ModelError(f"{path} is a directory without {SAVED_MODEL_FILE}, not a model; give {_FORMS}")
+    if keras == 3:
+        raise ModelError(f"{path} is a SavedModel, which Keras 3 does not read as a model; leave --keras out")
+    model = _keras_model(path, required=keras == 2)
+    return LoadedModel(SavedGraph(path) if model is None else model, "saved_model", path.resolve().name, _digest(path))
+
+
+def _keras_model(path: Path, *, required: bool) -> Any:
+    """Returns the tf-keras model that a SavedModel was made from, None where it can only be had as a graph."""
+    why = f"it has no {KERAS_METADATA_FILE}"
+    if (path / KERAS_METADATA_FILE).is_file():
+        flavour = load_flavour(2)
+        try:
+            model: Any = flavour.keras.models.load_model(path, compile=False)
+            if made_up := _made_up(model):
+                why = f"its layer {made_up!r} has code of its own"
+            else:
+                return model
+        except Exception as error:  # Deserializing runs the code of any layer, which may raise anything.
+            why = " ".join(str(error).split())[:200]
+    if required:
+        raise ModelError(f"{path} cannot be loaded with tf-keras: {why}; leave --keras out to take it as a graph")
+    return None
+
+
+def _made_up(model: Any) -> str:
+    """Returns the name of a layer whose class tf-keras made up around its functions, its own not being there."""
+    # tf_keras/src/saving/legacy/saved_model/load.py: RevivedLayer, RevivedNetwork and what derives from them.
+    for part in (model, *model._flatten_layers(include_self=False, recursive=True)):
+        if any(base.__name__ in ("RevivedLayer", "RevivedNetwork") for base in type(part).__mro__):
+            return str(part.name)
+    return ""
+
+
+def _digest(path: Path) -> str:
+    digest = sha256()
+    for file in sorted(entry for entry in path.rglob("*") if entry.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _written_by(path: Path) -> Version:

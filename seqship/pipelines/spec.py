@@ -14,6 +14,9 @@ TOKEN_ID = "token id"  # noqa: S105  (a word of a vocabulary, not a secret)
 STATE_PREFIX = "state/"
 """Begins the names of the states of a streaming model: `state/<layer>/h` comes in, `state/<layer>/h_out` goes out."""
 
+STATE_OUT = "_out"
+"""Ends the name of a state that goes out."""
+
 
 @dataclass(frozen=True)
 class Field:

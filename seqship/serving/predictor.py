@@ -18,7 +18,7 @@ from seqship.errors import BundleError, DataError, DependencyError, ProofError
 from seqship.export.bundle import CONTRACT_KEY, ONNX_FILE, read_bundle
 from seqship.pipelines.pad import pad_right
 from seqship.pipelines.plan import length_octiles, plan_batches
-from seqship.pipelines.spec import Field
+from seqship.pipelines.spec import STATE_PREFIX, Field
 
 Feed = Mapping[str, NDArray[Any]]
 Outputs = dict[str, NDArray[Any]]
@@ -126,7 +126,7 @@ class Predictor:
         return next((field.classes for field in self.outputs if field.classes), None)
 
     def predict(self, sequences: Sequence[ArrayLike] | NDArray[Any]) -> Prediction:
-        """Answers for sequences, of a model with one input.
+        """Answers for sequences, of a model with one input; a stateful one begins each with the state zero.
 
         Args:
             sequences: A list of n sequences of unequal length, each (time,) or (time, features); or one array (n, time)
@@ -140,10 +140,11 @@ class Predictor:
             DataError: Values break the contract: another rank or number of features, NaN, out of bounds, a sequence
                 without a step; the sequence is named.
         """
-        if len(self.inputs) != 1:
-            names = ", ".join(field.name for field in self.inputs)
+        inputs = [field for field in self.inputs if not field.is_state]
+        if len(inputs) != 1:
+            names = ", ".join(field.name for field in inputs)
             raise DataError(f"the model takes several inputs ({names}); use predict_batch with an array for each")
-        field = self.inputs[0]
+        field = inputs[0]
         if field.rank < 2 or field.dtype == "string":
             raise DataError(f"the input {field.name!r} is no sequence of numbers; use predict_batch")
         if isinstance(sequences, np.ndarray) and sequences.dtype != object:
@@ -173,12 +174,17 @@ class Predictor:
                     [rows[i] for i in batch], pad_value=pad_value, length=length, dtype=np.dtype(field.dtype)
                 )
                 for name, value in self._run({field.name: values.reshape(len(batch), -1, *field.shape[2:])}).items():
+                    if name.startswith(STATE_PREFIX):
+                        continue  # Each sequence is whole: nothing goes on from where it ended.
                     whole = outputs.setdefault(name, np.empty((len(rows), *value.shape[1:]), value.dtype))
                     whole[batch] = value
         return self._prediction(outputs)
 
     def predict_batch(self, feed: Feed) -> Prediction:
         """Answers for one padded batch.
+
+        The states of a stateful model, `state/<layer>/h` and so on, may be left out: they begin as zeros. To go on with
+        the next chunk of the same sequences, hand in what came out under the name with `_out`.
 
         Args:
             feed: An array for each input, by name, shaped and typed as the contract says.
@@ -187,12 +193,13 @@ class Predictor:
             DataError: An input is missing, unknown, or has another dtype or shape.
         """
         expected = {field.name: field for field in self.inputs}
-        if set(feed) != set(expected):
+        needed = {name for name, field in expected.items() if not field.is_state}
+        if set(feed) not in (needed, set(expected)):
             raise DataError(
                 f"the model takes {', '.join(sorted(expected))}, got {', '.join(sorted(feed)) or 'nothing'}"
             )
-        for name, field in expected.items():
-            array = feed[name]
+        for name, array in feed.items():
+            field = expected[name]
             if array.dtype != np.dtype(object if field.dtype == "string" else field.dtype) or not _fits(
                 array.shape, field
             ):
@@ -202,7 +209,7 @@ class Predictor:
                 )
             if field.has_time and not array.shape[1]:
                 raise DataError(f"input {name!r} is shaped {array.shape}: no steps; a sequence has at least one")
-        if not all(len(feed[name]) for name in expected):
+        if not all(len(feed[name]) for name in needed):
             return self._prediction(self._empty())  # onnxruntime 1.31's GRU reads beyond the end of an empty batch.
         return self._prediction(self._run(feed))
 

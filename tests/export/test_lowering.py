@@ -26,8 +26,9 @@ from seqship.export import to_onnx
 from seqship.export.capture import capture
 from seqship.export.inspection import inspect_model
 from seqship.export.operators import lowerable
-from seqship.models import recurrent_layers
+from seqship.models import RecurrentSpec, recurrent_layers, run_layer
 from seqship.models.flavour import Flavour, Version, load_flavour
+from seqship.models.spec import STATES
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -95,9 +96,9 @@ def variants(kind: str) -> tuple[Variant, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """Layers in Keras and in onnxruntime, and their weights."""
+    """Layers as data, in Keras and in onnxruntime."""
 
-    layers: dict[str, Any]
+    specs: dict[str, RecurrentSpec]
     keras: Callable[[Arrays], Arrays]
     onnx: Callable[[Arrays], Arrays]
     graph: Any
@@ -160,7 +161,6 @@ def exported(version: Version, kind: str) -> Exported:
     sequence = keras.layers.Input((None, FEATURES), name="sequence")
     mask = keras.layers.Input((None,), dtype="bool", name="mask")
     states = [keras.layers.Input((UNITS,), name=name) for name in ("h", "c")]
-    layers: dict[str, Any] = {}
     outputs: dict[str, Any] = {}
     for seed, variant in enumerate(variants(kind)):
         layer = getattr(keras.layers, kind)(UNITS, name=variant.name, **variant.options)
@@ -168,92 +168,32 @@ def exported(version: Version, kind: str) -> Exported:
         initial = {"initial_state": states if kind == "LSTM" else states[:1]} if variant.initial else {}
         outputs |= output_names(variant.name, layer(sequence, **({"mask": mask} if variant.masked else {}), **initial))
         nonzero_weights(layer, seed)
-        layers[variant.name] = layer
     inputs = [sequence, mask, *states[: 2 if kind == "LSTM" else 1]]
     model = keras.Model(inputs, outputs)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         to_onnx(model, path, allow_loop=False)
         names = ("sequence", "mask", "h", "c")[: len(inputs)]
-        return Exported(layers, in_keras(model, names), in_onnxruntime(path), onnx.load(path).graph)
+        specs = {spec.name: spec for spec in recurrent_layers(model)}
+        return Exported(specs, in_keras(model, names), in_onnxruntime(path), onnx.load(path).graph)
 
 
-# --- The equations, in float64, one step after the other.
+# --- What the equations say, in float64.
 
 
-def activation(name: str, slope: float) -> Callable[[Array], Array]:
-    functions: dict[str, Callable[[Array], Array]] = {
-        "tanh": np.tanh,
-        "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-        "relu": lambda x: np.maximum(x, 0),
-        "linear": lambda x: x,
-        "hard_sigmoid": lambda x: np.clip(slope * x + 0.5, 0, 1),
-        "softsign": lambda x: x / (1 + np.abs(x)),
-        "softplus": lambda x: np.logaddexp(0, x),
-        "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
-        "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x),
-    }
-    return functions[name]
-
-
-def one_step(kind: str, weights: list[Array], options: Mapping[str, Any], slope: float) -> Any:
-    """Returns x, states -> states, by the update equations in the Keras documentation of each layer."""
-    outer = activation(options.get("activation", "tanh"), slope)
-    inner = activation(options.get("recurrent_activation", "sigmoid"), slope)
-    kernel, recurrent = weights[0], weights[1]
-    width = kernel.shape[1]
-    bias = weights[2] if len(weights) > 2 else np.zeros(width)
-
-    def simple(x: Array, states: list[Array]) -> list[Array]:
-        return [outer(x @ kernel + states[0] @ recurrent + bias)]
-
-    def lstm(x: Array, states: list[Array]) -> list[Array]:
-        i, f, g, o = np.split(x @ kernel + states[0] @ recurrent + bias, 4, axis=1)
-        c = inner(f) * states[1] + inner(i) * outer(g)
-        return [inner(o) * outer(c), c]
-
-    def gru(x: Array, states: list[Array]) -> list[Array]:
-        (h,) = states
-        after = options.get("reset_after", True)
-        of_input, of_state = (bias[0], bias[1]) if bias.ndim == 2 else (bias, np.zeros(width))
-        xz, xr, xh = np.split(x @ kernel + of_input, 3, axis=1)
-        rz, rr, rh = np.split(recurrent, 3, axis=1)
-        bz, br, bh = np.split(of_state, 3)
-        z, r = inner(xz + h @ rz + bz), inner(xr + h @ rr + br)
-        new = outer(xh + r * (h @ rh + bh)) if after else outer(xh + (r * h) @ rh + bh)
-        return [z * h + (1 - z) * new]
-
-    return {"SimpleRNN": simple, "LSTM": lstm, "GRU": gru}[kind]
-
-
-def expected(kind: str, variant: Variant, weights: list[Array], slope: float, feed: Arrays) -> Arrays:
-    """What a layer gives, step by step: a masked step keeps the state and repeats the output before it."""
-    step = one_step(kind, [weight.astype(np.float64) for weight in weights], variant.options, slope)
-    sequence = feed["sequence"].astype(np.float64)
-    batch, time, _ = sequence.shape
-    mask = feed["mask"] if variant.masked else np.ones((batch, time), bool)
-    count = 2 if kind == "LSTM" else 1
-    states = [np.zeros((batch, UNITS))] * count
-    if variant.initial:
-        states = [feed[name].astype(np.float64) for name in ("h", "c")[:count]]
-    shown = np.zeros((batch, UNITS))
-    outputs: list[Array] = []
-    for t in reversed(range(time)) if variant.options.get("go_backwards") else range(time):
-        valid = mask[:, t, None]
-        moved = step(sequence[:, t], states)
-        shown = np.where(valid, moved[0], np.zeros_like(shown) if variant.zero else shown)
-        states = [np.where(valid, new, old) for new, old in zip(moved, states, strict=True)]
-        outputs.append(shown)
-    first = np.stack(outputs, axis=1) if variant.options.get("return_sequences") else outputs[-1]
-    return output_names(variant.name, [first, *states] if variant.options.get("return_state") else first)
+def expected(variant: Variant, spec: RecurrentSpec, feed: Arrays) -> Arrays:
+    """What a layer gives, step by step."""
+    mask = feed["mask"] if variant.masked else None
+    initial = [feed[name] for name in ("h", "c")[: STATES[spec.kind]]] if variant.initial else None
+    output, states = run_layer(spec, feed["sequence"], mask=mask, initial_state=initial)
+    return output_names(variant.name, [output, *states] if spec.return_state else output)
 
 
 def all_expected(version: Version, kind: str, feed: Arrays) -> Arrays:
-    slope = {2: 0.2, 3: 1 / 6}[version]
     found = exported(version, kind)
     outputs: Arrays = {}
     for variant in variants(kind):
-        outputs |= expected(kind, variant, found.layers[variant.name].get_weights(), slope, feed)
+        outputs |= expected(variant, found.specs[variant.name], feed)
     return outputs
 
 
