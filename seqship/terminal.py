@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 import tempfile
@@ -65,7 +64,6 @@ def quiet_tensorflow() -> None:
             import tensorflow as tf
 
             tf.get_logger().setLevel("ERROR")
-            logging.getLogger("absl").setLevel(logging.ERROR)  # Names of states are no names of arguments, it says.
             tf.constant(0)  # The devices speak when they are first used.
             import tf_keras  # pyright: ignore[reportUnusedImport]  # noqa: F401  (says something, too)
         except Exception:

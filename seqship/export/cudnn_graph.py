@@ -135,9 +135,10 @@ def _convert(ctx: Any, node: Any, layer: str) -> RecurrentSpec:
         attributes["linear_before_reset"] = 1
     states = 2 if mode.kind == "LSTM" else 1
     found = graph.node(mode.operator, operands, 1 + states, **attributes)
-    # Y is (time, directions, batch, units), cuDNN's output (time, batch, directions * units), or batch first.
-    moved = graph.one("Transpose", [found[0]], perm=[0, 2, 1, 3] if time_major else [2, 0, 1, 3])
-    results = [graph.one("Reshape", [moved, graph.constant([0, 0, sizes.directions * sizes.units])])]
+    # Y is (time, directions, batch, units), cuDNN's output (time, batch, directions * units).
+    ways = [graph.one("Gather", [found[0], graph.constant(direction)], axis=1) for direction in range(sizes.directions)]
+    joined = ways[0] if len(ways) == 1 else graph.one("Concat", ways, axis=2)
+    results = [batch_first(joined, (1, 0, 2))]
     results += [batch_first(state, (1, 0, 2)) for state in found[1:]]
 
     outputs, shapes, dtypes = list(node.output), node.output_shapes, node.output_dtypes

@@ -27,8 +27,7 @@ def graph_fields(concrete: Any) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
     """
     specs = concrete.structured_input_signature[1]
     graph = _Frozen.of(concrete)
-    placeholders = {argument: argument for argument in specs}
-    inputs = [_read(graph, placeholders[name], _field(spec, name, "input")) for name, spec in specs.items()]
+    inputs = [_read(graph, name, _field(spec, name, "input")) for name, spec in specs.items()]
     outputs = [_field(tensor, name, "output") for name, tensor in concrete.structured_outputs.items()]
     return tuple(inputs), tuple(outputs)
 
@@ -73,7 +72,7 @@ class _Frozen:
 def _read(graph: _Frozen, placeholder: str, field: Field) -> Field:
     readers = list(graph.readers(placeholder))
     compared = [graph.constant(tensor) for node in readers if node.op == "NotEqual" for tensor in node.input]
-    pads = {float(value) for value in compared if value is not None and value.ndim == 0}
+    pads = {float(value) for value in compared if value is not None and value.ndim == 0 and value.dtype.kind in "iuf"}
     pad = pads.pop() if len(pads) == 1 and field.rank >= 2 else None
     tables = [graph.constant(node.input[0]) for node in readers if node.op in _LOOKUPS]
     sizes = [len(table) for table in tables if table is not None and table.ndim]

@@ -10,7 +10,7 @@ from seqship.errors import ModelError
 from seqship.export.cudnn_graph import CUDNN_OPS
 from seqship.export.graph_contract import graph_fields
 from seqship.export.graph_names import layer_path
-from seqship.export.saved_functions import functions_used
+from seqship.export.saved_functions import reached
 from seqship.export.signature import ModelSignature
 from seqship.models.saved import SAVED_MODEL_FILE, SavedGraph
 from seqship.pipelines.spec import Field
@@ -53,13 +53,20 @@ def graph_signature(
         own_inputs, own_outputs = graph_fields(concrete)
         inputs = _replaced(own_inputs, inputs, "input")
         outputs = _replaced(own_outputs, outputs, "output")
+        if both := {field.name for field in inputs} & {field.name for field in outputs}:
+            raise ModelError(
+                f"{saved.directory}: signature {saved.signature!r} has an input and an output named {min(both)!r}, and "
+                "ONNX has one name space for both; save it with names of their own"
+            )
     else:
         inputs, outputs = like.inputs, like.outputs
     names = [field.name for field in inputs]
 
     def call(*tensors: Any) -> dict[str, Any]:
         _ = loaded  # It owns the variables, and must live as long as the function is called.
-        return dict(concrete(**dict(zip(names, tensors, strict=True))))
+        # On a GPU, tf-keras' functions would be exchanged for others, which give zeros at padded steps.
+        with tf.device("/cpu:0"):
+            return dict(concrete(**dict(zip(names, tensors, strict=True))))
 
     return ModelSignature(tuple(inputs), tuple(outputs), call)
 
@@ -67,8 +74,7 @@ def graph_signature(
 def gpu_operations(saved: SavedGraph) -> tuple[str, ...]:
     """Returns the cuDNN operations that a signature runs, which exist on a GPU alone, as "operation (layer)"."""
     graph = serving_graph(read_document(saved.directory), saved)
-    used = functions_used(graph.graph_def, output_tensors(graph, saved))
-    nodes = [node for function in used.values() for node in function.node_def] + list(graph.graph_def.node)
+    nodes, _ = reached(graph.graph_def, output_tensors(graph, saved))
     return tuple(f"{node.op} (layer {'/'.join(layer_path(node.name))!r})" for node in nodes if node.op in CUDNN_OPS)
 
 

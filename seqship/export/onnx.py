@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import os
-import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from seqship.export.graph_names import layer_path
 from seqship.export.lowering import Lowering
 from seqship.export.onnx_states import make_states_optional
 from seqship.export.operators import lowerable
+from seqship.export.quiet import quiet
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
 from seqship.models.flavour import flavour_of
@@ -29,10 +27,6 @@ from seqship.pipelines.spec import Field
 
 LOWEST_OPSET = 14
 """`GRU`, `LSTM` and `RNN` have their present form from here on, and GatherND its batch_dims."""
-
-
-_quieting = threading.Lock()
-_quieted: dict[str, tuple[int, int]] = {}  # number of exports that keep a logger quiet, and its level before them
 
 
 @dataclass(frozen=True)
@@ -156,10 +150,10 @@ def write_onnx(
         ModelError: It has an operation that ONNX lacks, or is refused by the checker or onnxruntime.
         ProofError: A Loop is left and `allow_loop` is off.
     """
+    _refuse_unknown(proto)
     make_states_optional(proto, signature.states)
     _name_axes(proto, signature)
     _keep_contract(proto, signature)
-    _refuse_unknown(proto)
     _refuse_double(proto)
     operators, loops, nodes = count_operators(proto)
     if loops and not allow_loop:
@@ -189,7 +183,7 @@ def convert_function(
     """
     import tf2onnx
 
-    with _quiet("tf2onnx", "tensorflow"):
+    with quiet("tf2onnx", "tensorflow"):
         proto, external = tf2onnx.convert.from_function(
             signature.traceable(),
             input_signature=signature.tensor_specs(),
@@ -200,29 +194,6 @@ def convert_function(
     if external:
         raise ModelError("the model is larger than 2 GB, which one ONNX file cannot hold")
     return proto
-
-
-@contextlib.contextmanager
-def _quiet(*names: str) -> Generator[None]:
-    """Keeps loggers from speaking of what is checked, and reported in one line, afterwards.
-
-    Several exports may run at once: the last one out gives a logger its level back.
-    """
-    with _quieting:
-        for name in names:
-            users, level = _quieted.get(name, (0, logging.getLogger(name).level))
-            _quieted[name] = users + 1, level
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        with _quieting:
-            for name in names:
-                users, level = _quieted.pop(name)
-                if users > 1:
-                    _quieted[name] = users - 1, level
-                else:
-                    logging.getLogger(name).setLevel(level)
 
 
 def _name_axes(proto: Any, signature: ModelSignature) -> None:

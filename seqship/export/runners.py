@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqship.errors import ModelError
+from seqship.export.quiet import quiet
 from seqship.export.signature import ModelSignature
 from seqship.pipelines.spec import STATE_PREFIX
 
@@ -64,7 +65,8 @@ def saved_model_runner(path: str | os.PathLike[str], signature: str = "serving_d
     import tensorflow as tf
 
     try:
-        loaded = tf.saved_model.load(os.fspath(path))
+        with quiet("absl"):  # It says that the names of states are no names of arguments.
+            loaded = tf.saved_model.load(os.fspath(path))
     except (OSError, ValueError, tf.errors.OpError) as error:
         text = " ".join(str(error).split())
         raise ModelError(f"{os.fspath(path)} cannot be loaded as a SavedModel: {text[:300]}") from error

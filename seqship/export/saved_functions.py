@@ -59,26 +59,26 @@ class SavedLayer:
         return (*_ARGUMENTS[self.spec.kind], *(("mask",) if self.has_mask else ()))
 
 
-def functions_used(graph_def: Any, outputs: Iterable[str]) -> dict[str, Any]:
-    """Returns the library functions that the named tensors of a graph are computed with, by name."""
+def reached(graph_def: Any, outputs: Iterable[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Returns the nodes that the named tensors of a graph are computed with, and the library functions by name."""
     library = {function.signature.name: function for function in graph_def.library.function}
-    nodes = {node.name: node for node in graph_def.node}
-    found: dict[str, Any] = {}
-    seen: set[str] = set()
+    by_name = {node.name: node for node in graph_def.node}
+    nodes: dict[str, Any] = {}
     waiting = [_producer(tensor) for tensor in outputs]
-    called: list[str] = []
     while waiting:
         name = waiting.pop()
-        if name not in seen and name in nodes:
-            seen.add(name)
-            waiting += [_producer(tensor) for tensor in nodes[name].input]
-            called += functions_of(nodes[name])
+        if name not in nodes and name in by_name:
+            nodes[name] = by_name[name]
+            waiting += [_producer(tensor) for tensor in by_name[name].input]
+    functions: dict[str, Any] = {}
+    called = [name for node in nodes.values() for name in functions_of(node)]
     while called:
         name = called.pop()
-        if name not in found and name in library:
-            found[name] = library[name]
+        if name not in functions and name in library:
+            functions[name] = library[name]
             called += [inner for node in library[name].node_def for inner in functions_of(node)]
-    return found
+    inner = [node for function in functions.values() for node in function.node_def]
+    return [*nodes.values(), *inner], functions
 
 
 def _producer(tensor: str) -> str:

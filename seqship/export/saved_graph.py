@@ -30,8 +30,8 @@ from seqship.export.operators import lowerable
 from seqship.export.saved_functions import (
     SavedLayer,
     functions_of,
-    functions_used,
     is_layer_function,
+    reached,
     recognize,
 )
 from seqship.export.signature import ModelSignature
@@ -133,8 +133,8 @@ def _marked_copy(saved: SavedGraph, folder: Path, left: dict[str, str]) -> _Mark
     """
     document = read_document(saved.directory)
     graph = serving_graph(document, saved)
-    used = functions_used(graph.graph_def, output_tensors(graph, saved))
-    _refuse_stateful([*graph.graph_def.node, *(node for function in used.values() for node in function.node_def)])
+    nodes, used = reached(graph.graph_def, output_tensors(graph, saved))
+    _refuse_stateful(nodes)
     layers: dict[str, SavedLayer] = {}
     for name, function in used.items():
         if not is_layer_function(function) or name in left:
@@ -144,7 +144,7 @@ def _marked_copy(saved: SavedGraph, folder: Path, left: dict[str, str]) -> _Mark
             left[name] = layer
         else:
             layers[name] = layer
-    calls = {name: _calls(name, [graph.graph_def, *used.values()]) for name in left}
+    calls = {name: tuple(node.name for node in nodes if name in functions_of(node)) for name in left}
     for name, layer in layers.items():
         mark(used[name], layer)
     (folder / SAVED_MODEL_FILE).write_bytes(document.SerializeToString())
@@ -163,11 +163,6 @@ def _refuse_stateful(nodes: Iterable[Any]) -> None:
                 f"the SavedModel writes to a variable in {layer!r} and ONNX would lose what it keeps between calls; "
                 "save the model with stateful=False, or give the .keras file"
             )
-
-
-def _calls(function: str, graphs: Iterable[Any]) -> tuple[str, ...]:
-    nodes = [node for graph in graphs for node in (graph.node_def if hasattr(graph, "node_def") else graph.node)]
-    return tuple(node.name for node in nodes if function in functions_of(node))
 
 
 @dataclass(eq=False)
@@ -201,7 +196,7 @@ class _Weights:
             self.refused[layer.function] = "its weights are computed by the graph, not constant"
             return
         kernel, recurrent_kernel, bias = weights
-        name = "/".join(layer_path(node.name))
+        name = "/".join(layer_path(node.name)) or "layer"
         spec = replace(layer.spec, name=name, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias)
         states = [inputs[name] for name in ("init_h", "init_c")[: STATES[spec.kind]]]
         if all(_is_zero(graph, state) for state in states):

@@ -11,6 +11,7 @@ from typing import Any
 
 from seqship.atomic import writing_to
 from seqship.errors import ModelError
+from seqship.export.quiet import quiet
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
 from seqship.models.saved import SavedGraph
@@ -79,7 +80,8 @@ def to_saved_model(
     target = Path(path)
     with writing_to(target):
         try:
-            tf.saved_model.save(module, str(target), signatures=functions)
+            with quiet("absl"):  # It says that the names of states are no names of arguments.
+                tf.saved_model.save(module, str(target), signatures=functions)
         except AssertionError as error:  # A captured resource that no attribute of the model holds.
             text = " ".join(str(error).split())
             raise ModelError(f"model {model.name!r} uses a resource that it does not keep: {text[:300]}") from error

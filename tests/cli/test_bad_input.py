@@ -16,7 +16,7 @@ Said = subprocess.CompletedProcess[str]
 Call = Callable[..., Said]
 Listing = Callable[[Path], list[str]]
 
-FORMS = "a .keras file, an .h5 file, or package.module:factory"
+FORMS = "a .keras file, an .h5 file, a SavedModel directory, or package.module:factory"
 LAYOUTS = (
     "give a heartbeat CSV file, a folder with train.csv and test.csv (.gz or mitbih_ names too), "
     "or a WFDB record or folder of records (.hea, .dat, .atr)"
@@ -114,7 +114,7 @@ SHIP = ("ship", "ecg-gru", "--epochs", "1")
         ),
         (("export", "none.keras", "-o", "new"), f"no model at none.keras: the path does not exist; give {FORMS}"),
         (("export", "fake.keras", "-o", "new"), f"fake.keras is no Keras model file; give {FORMS}"),
-        (("export", "full", "-o", "new"), f"full is a directory, not a model; give {FORMS}"),
+        (("export", "full", "-o", "new"), f"full is a directory without saved_model.pb, not a model; give {FORMS}"),
         (
             ("export", "no_such_module:model", "-o", "new"),
             "no_such_module:model: there is no module 'no_such_module'; run seqship where it can be imported",

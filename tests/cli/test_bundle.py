@@ -235,10 +235,10 @@ def test_every_way_in_gives_the_same_answers(seqship: Call, shipped: Path, beats
         target[: len(value)] = value
     np.savez(tmp_path / "beats.npz", heartbeat=array)
     plain = "".join(",".join(map(repr, value[:, 0].tolist())) + "\n" for value in sequences)
-    (tmp_path / "plain.csv.gz").write_bytes(gzip.compress(plain.encode()))
+    (tmp_path / "plain.csv.gz").write_bytes(gzip.compress(plain.encode(), mtime=0))
     for call in (
         seqship("predict", shipped, stdin=lines),
-        seqship("predict", shipped, "-i", "-", stdin=gzip.compress(lines)),
+        seqship("predict", shipped, "-i", "-", stdin=gzip.compress(lines, mtime=0)),
         seqship("predict", shipped, "--csv", "heartbeat", stdin=beats.read_bytes()),
         seqship("predict", shipped, "-i", tmp_path / "beats.npz"),
         seqship("predict", shipped, "-i", tmp_path / "plain.csv.gz", "--csv", "plain"),

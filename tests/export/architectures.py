@@ -50,10 +50,10 @@ ARCHITECTURES: dict[str, Architecture] = {}
 _turns = itertools.count()
 
 
-def architecture(name: str, flavours: tuple[int, ...] | None = None, **expected: Any) -> Callable[[Build], Build]:
+def architecture(name: str, flavours: tuple[int, ...] | None = None, /, **expected: Any) -> Callable[[Build], Build]:
     """Enters a builder; the keywords in capitals are the operators expected, the others the fields' own.
 
-    Without `flavours` every third one is exported from tf-keras too.
+    Without `flavours` every sixth one is exported from tf-keras too.
     """
     operators = {key: value for key, value in expected.items() if key.isupper()}
     options = {key: value for key, value in expected.items() if not key.isupper()}
@@ -63,7 +63,7 @@ def architecture(name: str, flavours: tuple[int, ...] | None = None, **expected:
             raise ValueError(f"an architecture has a name of its own, {name!r} is there already")
         chosen = flavours
         if chosen is None:
-            chosen = BOTH if next(_turns) % 3 == 0 else KERAS
+            chosen = BOTH if next(_turns) % 6 == 0 else KERAS
         ARCHITECTURES[name] = Architecture(build, operators, chosen, **options)
         return build
 
@@ -71,6 +71,11 @@ def architecture(name: str, flavours: tuple[int, ...] | None = None, **expected:
 
 
 # --- What most of them are made of.
+
+
+def steps(k: Any) -> int | None:
+    """Time where TimeDistributed is at work: with a free axis Keras 3.15 counts the steps by the batch size."""
+    return None if k.__name__ == "tf_keras" else 6
 
 
 def signal(k: Any, time: int | None = None, name: str = "signal", features: int = FEATURES) -> Any:
@@ -204,20 +209,28 @@ architecture("mixed-stack", GRU=1, LSTM=1, RNN=1, masked=True)(
 
 def _through(*between: Callable[[Any], Any]) -> Build:
     """Two layers with something between them that hands the mask on."""
-    first, last = (lambda n: n.GRU(UNITS, return_sequences=True)), (lambda n: n.SimpleRNN(UNITS))
-    return stack(first, *between, last, masked=True)
+
+    def first(layers: Any) -> Any:
+        return layers.GRU(UNITS, return_sequences=True)
+
+    def last(layers: Any) -> Any:
+        return layers.SimpleRNN(UNITS)
+
+    return lambda k: stack(first, *between, last, masked=True, time=steps(k))(k)
 
 
-for _name, _between in {
-    "dropout": lambda n: n.Dropout(0.3),
-    "spatial-dropout": lambda n: n.SpatialDropout1D(0.3),
-    "dense": lambda n: n.Dense(5, activation="relu"),
-    "time-distributed-dense": lambda n: n.TimeDistributed(n.Dense(5)),
-    "layer-normalization": lambda n: n.LayerNormalization(),
-    "batch-normalization": lambda n: n.BatchNormalization(),
-    "activation": lambda n: n.Activation("relu"),
-}.items():
-    architecture(f"mask-through-{_name}", GRU=1, RNN=1, masked=True)(_through(_between))
+architecture("mask-through-noise", GRU=1, RNN=1, masked=True)(
+    _through(lambda n: n.Dropout(0.3), lambda n: n.SpatialDropout1D(0.3), lambda n: n.GaussianNoise(0.1))
+)
+architecture("mask-through-dense", BOTH, GRU=1, RNN=1, masked=True)(
+    _through(lambda n: n.Dense(5), lambda n: n.Activation("relu"))
+)
+architecture("mask-through-time-distributed-dense", GRU=1, RNN=1, masked=True)(
+    _through(lambda n: n.TimeDistributed(n.Dense(5)))
+)
+architecture("mask-through-normalizations", GRU=1, RNN=1, masked=True)(
+    _through(lambda n: n.LayerNormalization(), lambda n: n.BatchNormalization())
+)
 
 
 @architecture("mask-through-concatenate", GRU=2, RNN=1, masked=True)
@@ -306,12 +319,13 @@ def _bidirectional_states_as_inputs(k: Any) -> Any:
     return k.Model([source, *states], both(source, initial_state=states))
 
 
-architecture("tagger", LSTM=1, masked=True)(
-    of_tokens(
-        lambda n: n.Bidirectional(n.LSTM(UNITS, return_sequences=True, recurrent_dropout=0.1)),
-        lambda n: n.TimeDistributed(n.Dense(3, activation="softmax")),
-    )
-)
+@architecture("tagger", LSTM=1, masked=True)
+def _tagger(k: Any) -> Any:
+    n = k.layers
+    tokens = n.Input((steps(k),), dtype="int32", name="tokens")
+    x = n.Embedding(TOKENS, 4, mask_zero=True)(tokens)
+    x = n.Bidirectional(n.LSTM(UNITS, return_sequences=True, recurrent_dropout=0.1))(x)
+    return k.Model(tokens, n.TimeDistributed(n.Dense(3, activation="softmax"))(x))
 
 
 # --- Cells.
@@ -488,7 +502,7 @@ architecture("flatten", RNN=1)(
 
 @architecture("video", LSTM=1)
 def _video(k: Any) -> Any:
-    source = k.layers.Input((None, 5, 5, 1), name="frames")
+    source = k.layers.Input((steps(k), 5, 5, 1), name="frames")
     n = k.layers
     frame = k.Sequential([n.Input((5, 5, 1)), n.Conv2D(2, 3, activation="relu"), n.Flatten()])
     return k.Model(source, n.Dense(2)(n.LSTM(UNITS)(n.TimeDistributed(frame)(source))))
@@ -504,7 +518,7 @@ def _image_columns(k: Any) -> Any:
 
 @architecture("hierarchy", LSTM=2)
 def _hierarchy(k: Any) -> Any:
-    document = k.layers.Input((None, 5, FEATURES), name="document")
+    document = k.layers.Input((steps(k), 5, FEATURES), name="document")
     sentences = k.layers.TimeDistributed(k.layers.LSTM(UNITS))(document)
     return k.Model(document, k.layers.Dense(2)(k.layers.LSTM(UNITS)(sentences)))
 

@@ -362,7 +362,7 @@ def test_bidirectional(flavour: Flavour, tmp_path: Path) -> None:
         layers.Bidirectional(layers.GRU(3), merge_mode="concat"),
     )
     found = check_model(model, tmp_path / "model.onnx", padded())
-    assert (found.operators, found.loops) == ({"GRU": 2, "LSTM": 2}, 0)
+    assert (found.operators, found.loops) == ({"GRU": 1, "LSTM": 1}, 0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -605,21 +605,6 @@ def test_a_marked_graph_cannot_be_run(flavour: Flavour) -> None:
         function = tf.function(model).get_concrete_function(tf.TensorSpec((None, None, FEATURES)))
     with pytest.raises(Exception, match="layer 'memory' is marked for conversion and cannot be run in TensorFlow"):
         function(tf.constant(padded()))
-
-
-def test_a_stateful_layer_is_refused(flavour: Flavour, tmp_path: Path) -> None:
-    keras = flavour.keras
-    model = keras.Sequential(
-        [keras.layers.Input(batch_shape=(2, 5, 3), name="signal"), keras.layers.GRU(3, stateful=True, name="memory")]
-    )
-    assert recurrent_layers(model)[0].stateful
-    with pytest.raises(
-        ModelError,
-        match=r"^layer 'memory' is stateful and ONNX would lose its state between calls; build the model with "
-        r"stateful=False, or pass the state with initial_state and return_state$",
-    ):
-        to_onnx(model, tmp_path / "model.onnx")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_called_layer_of_an_unused_branch_is_said_to_be_unused(flavour: Flavour, tmp_path: Path) -> None:

@@ -128,6 +128,25 @@ def test_an_operation_without_counterpart_is_named_with_its_layer(flavour: Flavo
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_text_layer_is_named_with_its_operation(flavour: Flavour, tmp_path: Path) -> None:
+    layers = flavour.keras.layers
+    model = flavour.keras.Sequential(
+        [
+            layers.Input((1,), dtype="string", name="text"),
+            layers.TextVectorization(vocabulary=["good", "bad"], name="to_ids"),
+            layers.Embedding(4, 2),
+            layers.LSTM(2),
+        ]
+    )
+    message = (
+        r"^TensorFlow operation StaticRegexReplace \(layer 'to_ids(_\d)?'\) has no ONNX counterpart; "
+        r"move it out of the model, or export with --formats saved_model$"
+    )
+    with pytest.raises(ModelError, match=message):
+        to_onnx(model, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_operation_within_a_loop_is_found_too(flavour: Flavour, tmp_path: Path) -> None:
     import tensorflow as tf
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tf_keras.src.layers.rnn import gru, gru_lstm_utils, lstm
 
-from seqship.export.saved_functions import SavedLayer, functions_used, is_layer_function, recognize
+from seqship.export.saved_functions import SavedLayer, is_layer_function, reached, recognize
 
 UNITS, FEATURES = 3, 2
 GATES = {"lstm": 4, "gru": 3}
@@ -170,7 +170,8 @@ def test_functions_that_nothing_calls_are_not_used() -> None:
     call.attr["f"].func.name = definition.signature.name
     graph.node.add(name="use", op="Identity").input.append("call:1")
     graph.node.add(name="other", op="NoOp")
-    used = functions_used(graph, ["use:0"])
+    nodes, used = reached(graph, ["use:0"])
+    assert {"call", "use"} <= {node.name for node in nodes}
     assert definition.signature.name in used
     assert any("while_body" in name for name in used)  # What it calls in its turn.
-    assert functions_used(graph, ["other"]) == {}
+    assert reached(graph, ["other"]) == ([graph.node[2]], {})

@@ -82,12 +82,15 @@ def test_formats_are_checked_first(cheap: Any, formats: tuple[str, ...], got: st
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stateful_model_leaves_nothing_behind(flavour: Flavour, tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_an_input_is_refused_and_leaves_nothing_behind(flavour: Flavour, tmp_path: Path) -> None:
     layers = flavour.keras.layers
-    model = flavour.keras.Sequential(
-        [layers.Input(batch_shape=(2, 5, 3), name="signal"), layers.GRU(3, stateful=True, name="memory")]
+    layer = layers.ConvLSTM1D(2, 3, stateful=True, name="memory")
+    model = flavour.keras.Sequential([layers.Input(batch_shape=(2, 5, 6, 1), name="signal"), layer])
+    message = (
+        r"^layer 'memory' \(ConvLSTM1D\) is stateful and its state would be lost between calls; build the model with "
+        r"stateful=False, or pass the state with initial_state and return_state$"
     )
-    with pytest.raises(ModelError, match=r"^layer 'memory' is stateful and ONNX would lose its state"):
+    with pytest.raises(ModelError, match=message):
         ship(model, tmp_path / "deep" / "bundle", name="memory")
     assert not (tmp_path / "deep" / "bundle").exists()
     assert not [path for path in tmp_path.rglob("*") if path.is_file() or path.name.startswith(".")]

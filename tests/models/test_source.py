@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,8 +17,10 @@ import pytest
 from seqship.errors import ModelError
 from seqship.models import load_model
 from seqship.models.flavour import Flavour, Version, flavour_of, load_flavour
+from seqship.models.layers import recurrent_layers
+from seqship.models.saved import SavedGraph
 
-FORMS = r"give a \.keras file, an \.h5 file, or package\.module:factory"
+FORMS = r"give a \.keras file, an \.h5 file, a SavedModel directory, or package\.module:factory"
 
 
 def tiny(flavour: Flavour) -> Any:
@@ -100,7 +103,7 @@ def test_a_missing_path(tmp_path: Path) -> None:
 
 
 def test_a_directory(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=rf"^{tmp_path} is a directory, not a model; {FORMS}$"):
+    with pytest.raises(ModelError, match=rf"^{tmp_path} is a directory without saved_model\.pb, not a model; {FORMS}$"):
         load_model(tmp_path)
 
 
@@ -140,6 +143,73 @@ def test_a_file_that_says_it_is_a_model_and_is_not(tmp_path: Path, version: Vers
     write_zip(path, metadata_json=json.dumps({"keras_version": f"{version}.1"}))
     with pytest.raises(ModelError, match=rf"^{path} cannot be loaded with {load_flavour(version).package} "):
         load_model(path)
+
+
+# --- SavedModel directories
+
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """One model, as tf-keras saves it with its objects, and as it exports its graph alone."""
+    folder = tmp_path_factory.mktemp("directories")
+    model = tiny(load_flavour(2))
+    model.save(folder / "objects", save_format="tf")
+    model.export(str(folder / "graph"))
+    return model, folder
+
+
+def test_a_saved_model_with_its_objects_is_a_keras_model(directories: tuple[Any, Path]) -> None:
+    model, folder = directories
+    for keras in (None, 2):
+        found = load_model(folder / "objects", keras=keras)
+        assert flavour_of(found.model).version == 2
+        assert [spec.name for spec in recurrent_layers(found.model)] == ["memory"]
+        assert (found.kind, found.name) == ("saved_model", "objects")
+        for got, wanted in zip(found.model.get_weights(), model.get_weights(), strict=True):
+            assert np.array_equal(got, wanted)
+
+
+def test_a_saved_model_without_objects_is_a_graph(directories: tuple[Any, Path], tmp_path: Path) -> None:
+    _, folder = directories
+    found = load_model(folder / "graph")
+    assert found.model == SavedGraph(folder / "graph", "serving_default")
+    assert (found.kind, found.name) == ("saved_model", "graph")
+    assert load_model(shutil.copytree(folder / "graph", tmp_path / "copy")).sha256 == found.sha256
+    (tmp_path / "copy" / "assets" / "words.txt").write_text("good")
+    assert load_model(tmp_path / "copy").sha256 != found.sha256
+
+
+def test_a_saved_model_whose_code_is_not_there_is_a_graph(tmp_path: Path) -> None:
+    keras = load_flavour(2).keras
+
+    class Doubled(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return inputs * 2
+
+    model = keras.Sequential([keras.layers.Input((None, 2)), Doubled(name="own"), keras.layers.GRU(2)])
+    model.save(tmp_path / "saved", save_format="tf")
+    assert load_model(tmp_path / "saved").model == SavedGraph(tmp_path / "saved")
+    message = (
+        rf"^{tmp_path}/saved cannot be loaded with tf-keras: its layer 'own' has code of its own; "
+        r"leave --keras out to take it as a graph$"
+    )
+    with pytest.raises(ModelError, match=message):
+        load_model(tmp_path / "saved", keras=2)
+    (tmp_path / "saved" / "keras_metadata.pb").write_bytes(b"broken")
+    assert load_model(tmp_path / "saved").model == SavedGraph(tmp_path / "saved")
+
+
+def test_the_keras_that_reads_no_saved_model(directories: tuple[Any, Path]) -> None:
+    _, folder = directories
+    message = rf"^{folder}/graph is a SavedModel, which Keras 3 does not read as a model; leave --keras out$"
+    with pytest.raises(ModelError, match=message):
+        load_model(folder / "graph", keras=3)
+    message = (
+        rf"^{folder}/graph cannot be loaded with tf-keras: it has no keras_metadata\.pb; "
+        r"leave --keras out to take it as a graph$"
+    )
+    with pytest.raises(ModelError, match=message):
+        load_model(folder / "graph", keras=2)
 
 
 # --- Factories

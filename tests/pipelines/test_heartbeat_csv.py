@@ -45,7 +45,7 @@ def test_samples_come_back_without_their_padding(
         [*(f"{sample:.4f}" for sample in samples), *["0.0000"] * (187 - len(samples)), f"{label:.1f}"]
         for samples, (_, label) in zip(expected, beats, strict=True)
     ]
-    path.write_bytes(gzip.compress(text(*rows)) if packed else text(*rows))
+    path.write_bytes(gzip.compress(text(*rows), mtime=0) if packed else text(*rows))
     read = read_heartbeat_file(path)
     assert read.labels.tolist() == [label for _, label in beats]
     assert read.classes == ("N", "S", "V", "F", "Q")
@@ -190,7 +190,7 @@ def test_a_folder_without_one_of_both_is_refused(tmp_path: Path, there: str, mis
 
 
 def test_records_become_groups_where_the_rows_agree(tmp_path: Path) -> None:
-    (tmp_path / "train.csv.gz").write_bytes(gzip.compress(many("012")))
+    (tmp_path / "train.csv.gz").write_bytes(gzip.compress(many("012"), mtime=0))
     beats = tmp_path / "train_beats.csv"
     beats.write_text("record,symbol\n007,N\n100,A\n007,V\n")
     groups = read_heartbeat_file(tmp_path / "train.csv.gz").groups
