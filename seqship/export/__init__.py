@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from seqship.export.equivalence import EquivalenceReport, check_equivalence
     from seqship.export.onnx import OnnxExport, to_onnx
     from seqship.export.recipe_job import ship_recipe
+    from seqship.export.saved_graph import saved_model_to_onnx
     from seqship.export.saved_model import SavedModelExport, to_saved_model
     from seqship.export.shipping import ship
     from seqship.export.tolerance import Tolerance
@@ -31,6 +32,7 @@ __all__ = [
     "Tolerance",
     "check_equivalence",
     "read_bundle",
+    "saved_model_to_onnx",
     "ship",
     "ship_recipe",
     "to_onnx",
@@ -50,6 +52,7 @@ __getattr__, __dir__ = lazy_exports(
         "Tolerance": "tolerance",
         "check_equivalence": "equivalence",
         "read_bundle": "bundle",
+        "saved_model_to_onnx": "saved_graph",
         "ship": "shipping",
         "ship_recipe": "recipe_job",
         "to_onnx": "onnx",

@@ -10,7 +10,7 @@ from typing import Any
 from seqship.export.capture import Capture
 from seqship.export.operators import ONNX_OPERATORS
 from seqship.models.cudnn import ineligible_reasons
-from seqship.models.layers import other_recurrent_layers, recurrent_layers
+from seqship.models.layers import other_recurrent_layers, recurrent_layers, unknown_layer
 from seqship.models.spec import RecurrentSpec
 
 RECURRENT_OPERATORS = ("GRU", "LSTM", "RNN")
@@ -57,8 +57,7 @@ def audit_layers(model: Any, captured: Capture) -> tuple[LayerAudit, ...]:
 
 
 def _unknown_row(layer: Any) -> LayerAudit:
-    kind, cell = type(layer).__name__, type(layer.cell).__name__
-    why = f"{kind} over {cell} is none of the layers LSTM, GRU and SimpleRNN"
+    kind, why = type(layer).__name__, unknown_layer(layer)
     units = getattr(layer.cell, "units", None) or getattr(layer.cell, "filters", None) or 0
     return LayerAudit(layer.name, kind, int(units), int(layer.count_params()), False, (why,), "Loop", (why,))
 

@@ -90,7 +90,9 @@ def is_right_padded(graph: OnnxGraph, mask: str) -> bool:
     compared = graph.ctx.get_node_by_output(mask)
     if compared is None or compared.type != "Less":
         return False
-    steps = graph.ctx.get_node_by_output(graph.root(compared.input[0]))
+    steps = graph.ctx.get_node_by_output(compared.input[0])
+    while steps is not None and steps.type in ("Cast", "Identity"):  # Comparing turns whole numbers into floats.
+        steps = graph.ctx.get_node_by_output(steps.input[0])
     lengths = graph.ctx.get_shape(compared.input[1])
     if steps is None or steps.type != "Range" or not lengths or lengths[-1] != 1:
         return False

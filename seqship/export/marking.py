@@ -9,7 +9,7 @@ from typing import Any
 from seqship.export.capture import Capture, Marker
 from seqship.export.layer_call import LayerCall
 from seqship.export.operators import one_operator
-from seqship.models.layers import all_layers, read_layer
+from seqship.models.layers import all_layers, read_layer, unknown_layer
 from seqship.models.spec import STATES, RecurrentSpec
 
 
@@ -62,14 +62,6 @@ def _mark_one(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | Non
     marker = Marker(specs[0], call.mask is not None, bool(call.states), above=specs[1:])
     outputs, finals = _emit(captured, marker, call, str(call.layer.name))
     return outputs[0], finals
-
-
-def unknown_layer(layer: Any) -> str:
-    """Returns why nothing is known of a recurrent layer."""
-    kind, cell = type(layer).__name__, type(layer.cell).__name__
-    cells = getattr(layer.cell, "cells", ())
-    over = f"{cell} of {', '.join(dict.fromkeys(type(part).__name__ for part in cells))}" if cells else cell
-    return f"{kind} over {over} is none of the layers LSTM, GRU and SimpleRNN, nor an RNN over their cells"
 
 
 def _mark_both(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | None:

@@ -106,7 +106,9 @@ def to_onnx(
     if isinstance(model, SavedGraph):
         from seqship.export.saved_graph import saved_graph_to_onnx
 
-        return saved_graph_to_onnx(model, path, opset=opset, allow_loop=allow_loop, signature=signature)
+        return saved_graph_to_onnx(
+            model, path, opset=opset, padding=padding, allow_loop=allow_loop, signature=signature
+        )
     flavour = flavour_of(model)
     opset = check_opset(opset)
     signature = signature or export_signature(model, inputs=input_signature)

@@ -19,6 +19,7 @@ import numpy as np
 from seqship.errors import ModelError
 from seqship.export.audit import LayerAudit
 from seqship.export.capture import MARKER_OP, Capture, Marker
+from seqship.export.cases import Padding
 from seqship.export.cudnn_graph import CudnnLowering
 from seqship.export.function_marking import MARK, mark
 from seqship.export.graph_audit import audit_graph
@@ -45,6 +46,7 @@ def saved_model_to_onnx(
     *,
     signature: str = "serving_default",
     opset: int | None = None,
+    padding: Padding = "any",
     allow_loop: bool = True,
 ) -> OnnxExport:
     """Writes one signature of a SavedModel as one ONNX file, as `to_onnx` does with a Keras model.
@@ -58,13 +60,15 @@ def saved_model_to_onnx(
         path: File to write; replaced if it exists.
         signature: Name of the signature.
         opset: ONNX operator set; the newest that all sides serve if left out.
+        padding: As for `to_onnx`.
         allow_loop: Whether a recurrent layer without an operator may become a Loop.
 
     Raises:
         ModelError: The directory is no SavedModel, has no such signature, or holds an operation that ONNX lacks.
         ProofError: A Loop is left and `allow_loop` is off.
     """
-    return saved_graph_to_onnx(SavedGraph(Path(directory), signature), path, opset=opset, allow_loop=allow_loop)
+    saved = SavedGraph(Path(directory), signature)
+    return saved_graph_to_onnx(saved, path, opset=opset, padding=padding, allow_loop=allow_loop)
 
 
 def saved_graph_to_onnx(
@@ -72,12 +76,13 @@ def saved_graph_to_onnx(
     path: str | os.PathLike[str],
     *,
     opset: int | None = None,
+    padding: Padding = "any",
     allow_loop: bool = True,
     signature: ModelSignature | None = None,
 ) -> OnnxExport:
     """Does what `saved_model_to_onnx` does, with the signature where it has been read already."""
     opset = check_opset(opset)
-    proto, signature, audit = _convert(saved, signature, opset)
+    proto, signature, audit = _convert(saved, signature, opset, padding)
     return write_onnx(proto, path, signature, opset, audit, allow_loop=allow_loop)
 
 
@@ -87,11 +92,11 @@ def inspect_saved_graph(saved: SavedGraph) -> tuple[LayerAudit, ...]:
     Raises:
         ModelError: The directory is no SavedModel, or cannot be converted.
     """
-    return _convert(saved, None, check_opset(None))[2]
+    return _convert(saved, None, check_opset(None), "any")[2]
 
 
 def _convert(
-    saved: SavedGraph, signature: ModelSignature | None, opset: int
+    saved: SavedGraph, signature: ModelSignature | None, opset: int, padding: Padding
 ) -> tuple[Any, ModelSignature, tuple[LayerAudit, ...]]:
     left: dict[str, str] = {}
     while True:
@@ -101,7 +106,7 @@ def _convert(
             again = graph_signature(saved, copy, like=signature)
             weights = _Weights(marked.layers)
             cudnn = CudnnLowering()
-            handlers = Lowering(weights.captured).handlers() | cudnn.handlers()
+            handlers = Lowering(weights.captured, padding).handlers() | cudnn.handlers()
             proto = convert_function(again, handlers, opset, rewriters=[weights.rewrite])
         cudnn.check()
         if not weights.refused:

@@ -89,9 +89,7 @@ def to_saved_model(
 
 
 def _copied(saved: SavedGraph, target: Path, signature: ModelSignature | None) -> SavedModelExport:
-    from seqship.export.graph_signature import graph_signature
-
-    signature = signature or graph_signature(saved)
+    signature = signature or export_signature(saved)
     if saved.signature != SERVING_DEFAULT:
         raise ModelError(
             f"a bundle's SavedModel is called by its signature {SERVING_DEFAULT}, not {saved.signature!r}; "

@@ -18,7 +18,7 @@ from seqship.export.audit import LayerAudit
 from seqship.export.bundle import CASES_FILE, FORMAT, ONNX_FILE, SAVED_MODEL, Bundle, write_manifest
 from seqship.export.cases import Padding, grid
 from seqship.export.equivalence import EquivalenceReport, check_equivalence, save_recorded
-from seqship.export.graph_signature import gpu_operations, graph_signature
+from seqship.export.graph_signature import gpu_operations
 from seqship.export.inspection import inspect_model
 from seqship.export.onnx import OnnxExport, to_onnx
 from seqship.export.report import write_report
@@ -88,9 +88,7 @@ def ship(
     target = Path(directory).absolute()  # Where the working directory itself is replaced, "." is the old one.
     if isinstance(model, SavedGraph):
         _require_reference(model)
-        signature = graph_signature(model, inputs=inputs, outputs=outputs)
-    else:
-        signature = export_signature(model, inputs=inputs, outputs=outputs)
+    signature = export_signature(model, inputs=inputs, outputs=outputs)
     layers = inspect_model(model, signature=signature)
     if require_cudnn:
         _require_cudnn(layers)
@@ -173,7 +171,7 @@ def _require_reference(saved: SavedGraph) -> None:
     if found := gpu_operations(saved):
         raise ModelError(
             f"{saved.directory} holds {found[0]}, which runs on a GPU alone: nothing can be proven here; give the "
-            ".keras file, or convert it without proof in Python (seqship.export.to_onnx)"
+            ".keras file, or convert it without proof in Python (seqship.export.saved_model_to_onnx)"
         )
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from seqship.errors import ModelError
-from seqship.models.layers import all_layers
-from seqship.pipelines.spec import BATCH, TIME, TOKEN_ID, Field
-
-# Names that Keras makes up: input_1, input_layer_3, keras_tensor_7, and <first layer>_input of a Sequential.
-_MADE_UP = re.compile(r"(input|input_layer|keras_tensor|args)(_\d+)?|.+_input")
+from seqship.export.model_inputs import axes_of, is_symbolic, model_inputs, unique_names
+from seqship.pipelines.spec import Field
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +74,8 @@ def model_signature(
 
     Args:
         model: A tf-keras or Keras 3 model.
-        inputs: Contracts that replace what the model says, in its order; needed for a subclassed model.
+        inputs: Contracts that replace what the model says, in its order; needed for a subclassed model that was never
+            called. One that was called is taken with any batch size, and any number of steps where it can be traced so.
         outputs: Contracts that replace what the model says, in its order.
 
     Raises:
@@ -85,33 +83,15 @@ def model_signature(
     """
     import tensorflow as tf
 
-    symbolic = getattr(model, "inputs", None) if _is_symbolic(model) else None
-    if symbolic is None and inputs is None:
-        raise ModelError(
-            f"model {model.name!r} does not say what it takes (subclassed or never called); "
-            "name its inputs: --signature name=?,?,1:float32"
-        )
-    if inputs is None:
-        assert symbolic is not None  # noqa: S101  (for the type checker: raised above)
-        names = _input_names([str(tensor.name) for tensor in symbolic])
-        inputs = [_input_field(model, tensor, name) for tensor, name in zip(symbolic, names, strict=True)]
-    elif symbolic is not None and len(inputs) != len(symbolic):
-        raise ModelError(f"model {model.name!r} takes {len(symbolic)} inputs, the signature names {len(inputs)}")
-    structure = _input_structure(model) if symbolic is not None else list(inputs)
-
-    nested = isinstance(structure, dict) or len(inputs) > 1
+    named = model_inputs(model, inputs)
+    nested = isinstance(named.structure, dict) or len(named.fields) > 1
 
     def call(*tensors: Any) -> Any:
-        arguments = tf.nest.pack_sequence_as(structure, list(tensors)) if nested else tensors[0]
+        arguments = tf.nest.pack_sequence_as(named.structure, list(tensors)) if nested else tensors[0]
         return model(arguments, training=False)
 
-    probe = ModelSignature(tuple(inputs), (), lambda *tensors: {"": call(*tensors)})
-    try:
-        made = probe.traceable().get_concrete_function(*probe.tensor_specs()).structured_outputs[""]
-    except (ValueError, TypeError) as error:
-        text = " ".join(str(error).split())
-        raise ModelError(f"model {model.name!r} cannot be called with {_shapes(inputs)}: {text[:300]}") from error
-    names = _unique(_output_names(model, made, symbolic is not None), [field.name for field in inputs])
+    inputs, made = _trace_first(model, call, named.candidates())
+    names = unique_names(_output_names(model, made, is_symbolic(model)), [field.name for field in inputs])
     tensors = tf.nest.flatten(made)
     if outputs is None:
         outputs = [_field(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
@@ -122,10 +102,32 @@ def model_signature(
     if len(set(all_names)) < len(all_names):
         raise ModelError(f"the inputs and outputs of a signature need names of their own, got {', '.join(all_names)}")
 
-    def named(*tensors: Any) -> dict[str, Any]:
+    def by_name(*tensors: Any) -> dict[str, Any]:
         return dict(zip(output_names, tf.nest.flatten(call(*tensors)), strict=True))
 
-    return ModelSignature(tuple(inputs), tuple(outputs), named)
+    return ModelSignature(tuple(inputs), tuple(outputs), by_name)
+
+
+def _trace_first(
+    model: Any, call: Callable[..., Any], candidates: Sequence[Sequence[Field]]
+) -> tuple[Sequence[Field], Any]:
+    """Returns the first contracts that the model can be traced with, and what it then gives."""
+    import tensorflow as tf
+
+    for fields in candidates:
+        probe = ModelSignature(tuple(fields), (), lambda *tensors: {"": call(*tensors)})
+        try:
+            traced = probe.traceable().get_concrete_function(*probe.tensor_specs())
+            if fields is not candidates[-1]:  # A length may be bound in a way that only shows when it is run.
+                traced(*(tf.zeros([size or 2 for size in spec.shape], spec.dtype) for spec in probe.tensor_specs()))
+            return fields, traced.structured_outputs[""]
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            if fields is candidates[-1]:
+                text = " ".join(str(error).split())
+                raise ModelError(
+                    f"model {model.name!r} cannot be called with {_shapes(fields)}: {text[:300]}"
+                ) from error
+    raise AssertionError("there is always a candidate")
 
 
 def argument_name(name: str) -> str:
@@ -146,45 +148,7 @@ def parse_field(text: str) -> Field:
     sizes = [size.strip() for size in match[2].split(",")]
     if not all(size == "?" or size.isdigit() for size in sizes):
         raise ModelError(f"the sizes of a shape are numbers or ?, got {match[2]!r} in {text!r}")
-    return Field(match[1], match[3] or "float32", _axes([None if size == "?" else int(size) for size in sizes]))
-
-
-def _is_symbolic(model: Any) -> bool:
-    try:
-        return bool(model.inputs) and bool(model.outputs)
-    except AttributeError:
-        return False  # A subclassed Keras 3 model has neither; an unbuilt Sequential raises.
-
-
-def _input_structure(model: Any) -> Any:
-    for attribute in ("_nested_inputs", "_inputs_struct"):  # tf-keras; Keras 3
-        structure = getattr(model, attribute, None)
-        if structure is not None:
-            return structure
-    return list(model.inputs)
-
-
-def _input_names(names: list[str]) -> list[str]:
-    made_up = "inputs"
-    cleaned = [re.sub(r"\W", "_", name.partition(":")[0]) for name in names]
-    chosen = [name for name in cleaned if not _MADE_UP.fullmatch(name)]
-    for position, name in enumerate(cleaned, start=1):
-        if _MADE_UP.fullmatch(name):
-            name = made_up if made_up not in chosen else f"{made_up}_{position}"
-            chosen.insert(position - 1, name)
-    return _unique(chosen)
-
-
-def _unique(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
-    """Numbers the names that are there already: an ONNX graph has one name space for inputs and outputs."""
-    unique: list[str] = []
-    for name in names:
-        chosen, number = name, 1
-        while chosen in (*taken, *unique):
-            number += 1
-            chosen = f"{name}_{number}"
-        unique.append(chosen)
-    return unique
+    return Field(match[1], match[3] or "float32", axes_of([None if size == "?" else int(size) for size in sizes]))
 
 
 def _output_names(model: Any, made: Any, symbolic: bool) -> list[str]:
@@ -202,47 +166,10 @@ def _output_names(model: Any, made: Any, symbolic: bool) -> list[str]:
     return names
 
 
-def _axes(sizes: Sequence[int | None]) -> tuple[int | str, ...]:
-    free = (BATCH, TIME)
-    return tuple(
-        size if size is not None else free[i] if i < len(free) else f"axis_{i}" for i, size in enumerate(sizes)
-    )
-
-
 def _field(tensor: Any, name: str) -> Field:
     if tensor.shape.rank is None:
         raise ModelError(f"output {name!r} has an unknown number of axes; give it a shape with tf.ensure_shape")
-    return Field(name, tensor.dtype.name, _axes(tensor.shape.as_list()))
-
-
-def _input_field(model: Any, tensor: Any, name: str) -> Field:
-    field = Field(name, _dtype_name(tensor.dtype), _axes(list(tensor.shape)))
-    reader = _reader(model, tensor)
-    kind = type(reader).__name__
-    if kind == "Masking":
-        return replace(field, pad_value=float(reader.mask_value))
-    if kind == "Embedding":
-        pad = 0.0 if reader.mask_zero else None
-        lowest = 1.0 if reader.mask_zero else 0.0
-        return replace(field, unit=TOKEN_ID, pad_value=pad, minimum=lowest, maximum=float(reader.input_dim - 1))
-    return field
-
-
-def _reader(model: Any, tensor: Any) -> Any:
-    """Returns the Masking or Embedding layer that reads an input, None where there is none."""
-    for layer in all_layers(model):
-        if type(layer).__name__ in ("Masking", "Embedding"):
-            try:
-                read = layer.input
-            except (AttributeError, RuntimeError):
-                continue  # Called more than once, or not in a graph of layers.
-            if read is tensor:
-                return layer
-    return None
-
-
-def _dtype_name(dtype: Any) -> str:
-    return dtype if isinstance(dtype, str) else dtype.name
+    return Field(name, tensor.dtype.name, axes_of(tensor.shape.as_list()))
 
 
 def _shapes(fields: Sequence[Field]) -> str:

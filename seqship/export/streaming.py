@@ -8,9 +8,11 @@ from typing import Any
 
 from seqship.errors import ModelError
 from seqship.export.capture import intercept_calls
+from seqship.export.graph_signature import graph_signature
 from seqship.export.signature import ModelSignature, model_signature
 from seqship.export.states import StatefulLayer, run_from_states, stateful_layers
 from seqship.models.flavour import flavour_of
+from seqship.models.saved import SavedGraph
 from seqship.pipelines.spec import BATCH, STATE_OUT, Field
 
 
@@ -20,13 +22,15 @@ def export_signature(
     """Reads the signature of a model, that of a stateful one with its states.
 
     Args:
-        model: A tf-keras or Keras 3 model.
+        model: A tf-keras or Keras 3 model, or a `SavedGraph`.
         inputs: As for `model_signature`.
         outputs: As for `model_signature`.
 
     Raises:
         ModelError: As for `model_signature`; or a layer is stateful whose state cannot be made an input.
     """
+    if isinstance(model, SavedGraph):
+        return graph_signature(model, inputs=inputs, outputs=outputs)
     signature = model_signature(model, inputs=inputs, outputs=outputs)
     layers = stateful_layers(model)  # After the model was traced: a model that was never called has no layers before.
     if not layers:

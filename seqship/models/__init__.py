@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from seqship.models.layers import recurrent_layers
     from seqship.models.recipe import Recipe, Training
     from seqship.models.reference import run_bidirectional, run_layer
+    from seqship.models.saved import SavedGraph
     from seqship.models.source import LoadedModel, load_model
     from seqship.models.spec import Activation, RecurrentSpec
     from seqship.models.training import Trained, train
@@ -25,6 +26,7 @@ __all__ = [
     "LoadedModel",
     "Recipe",
     "RecurrentSpec",
+    "SavedGraph",
     "Trained",
     "Training",
     "build",
@@ -45,6 +47,7 @@ __getattr__, __dir__ = lazy_exports(
         "LoadedModel": "source",
         "Recipe": "recipe",
         "RecurrentSpec": "spec",
+        "SavedGraph": "saved",
         "Trained": "training",
         "Training": "recipe",
         "build": "catalogue",

@@ -83,3 +83,11 @@ def read_layer(layer: Any, flavour: Flavour) -> tuple[RecurrentSpec, ...]:
         )
         for cell, read in zip(cells, weights, strict=True)
     )
+
+
+def unknown_layer(layer: Any) -> str:
+    """Returns why nothing is known of a recurrent layer."""
+    kind, cell = type(layer).__name__, type(layer.cell).__name__
+    cells = getattr(layer.cell, "cells", ())
+    over = f"{cell} of {', '.join(dict.fromkeys(type(part).__name__ for part in cells))}" if cells else cell
+    return f"{kind} over {over} is none of the layers LSTM, GRU and SimpleRNN, nor an RNN over their cells"

@@ -98,7 +98,7 @@ def test_nothing_is_proven_of_a_graph_for_a_gpu(seqship: Seqship, on_gpu: Path, 
         assert "holds CudnnRNN (layer " in line
         assert line.endswith(
             "which runs on a GPU alone: nothing can be proven here; give the .keras file, or convert it without proof "
-            "in Python (seqship.export.to_onnx)"
+            "in Python (seqship.export.saved_model_to_onnx)"
         )
         assert list(tmp_path.iterdir()) == []
 

@@ -12,7 +12,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +29,7 @@ from numpy.typing import NDArray
 
 from seqship.export import to_onnx
 from seqship.models.flavour import Version, load_flavour
+from seqship.models.spec import STATES
 from tests.export.plans import Built, Cell, Feed, Layer, Plan, Source, build, expected, shares, values
 
 Array = NDArray[Any]
@@ -34,8 +37,15 @@ Array = NDArray[Any]
 FEEDS = 5
 """Batches an architecture: each is a case."""
 
+ROUND = 50
+"""Architectures to a process."""
+
 TOLERANCE = 2e-5
-"""Of the largest value of an output, or of one where that is smaller."""
+"""Of the largest value of an output, or of one where that is smaller.
+
+Measured over 1500 cases: onnxruntime is off from Keras by 5e-7 at most, Keras from the reference by 1.2e-6. Values of
+1e-3 are in it, whose outputs come near one through the biases; a gate or a mask in the wrong place shows from 1e-3 on.
+"""
 
 ACTIVATIONS = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "softplus", "elu", "leaky_relu")
 MERGES = ("concat", "sum", "mul", "ave", None)
@@ -64,7 +74,8 @@ def cells() -> st.SearchStrategy[Cell]:
 
 
 @st.composite
-def layers(draw: st.DrawFn, *, last: bool, fixed: bool) -> Layer:
+def layers(draw: st.DrawFn, *, last: bool, fixed: bool, wide: bool) -> Layer:
+    # wide: whether the directions may differ in size and in the number of their states.
     over_cell = draw(st.booleans())
     own = tuple(draw(st.lists(cells(), min_size=1, max_size=3 if over_cell else 1)))
     layer = Layer(
@@ -83,19 +94,26 @@ def layers(draw: st.DrawFn, *, last: bool, fixed: bool) -> Layer:
     if draw(st.booleans()):  # The two directions are unequal.
         kind = st.sampled_from(["LSTM", "GRU", "SimpleRNN"])
         back = (*own[:-1], replace(draw(cells()), kind=draw(st.one_of(st.just(own[-1].kind), kind))))
-        if merge not in ("concat", None):
+        if not wide or merge not in ("concat", None):
             back = (*back[:-1], replace(back[-1], units=own[-1].units))
-    return replace(layer, merge=merge, back=back)
+    # Keras deals initial states out in halves, and Keras 3.15 takes the final ones to be halves too.
+    halves = [sum(STATES[cell.kind] for cell in side) for side in (own, back)]
+    even = halves[0] == halves[1]
+    return replace(layer, merge=merge, back=back, initial=layer.initial and even, state=layer.state and (even or wide))
 
 
 @st.composite
 def plans(draw: st.DrawFn, versions: Sequence[Version] = (2, 3)) -> Plan:
     sources: list[Source] = ["plain", "masking", "tokens", "mask"]
     time = draw(st.one_of(st.none(), st.integers(1, 5)))
-    count = draw(st.integers(1, 3))
+    count, version = draw(st.integers(1, 3)), draw(st.sampled_from(versions))
+    # Keras 3.15 takes the backward layer to be as wide as the forward one when it says what shape comes out.
+    chosen = [
+        draw(layers(last=number == count - 1, fixed=time is not None, wide=version == 2)) for number in range(count)
+    ]
     return Plan(
-        version=draw(st.sampled_from(versions)),
-        layers=tuple(draw(layers(last=number == count - 1, fixed=time is not None)) for number in range(count)),
+        version=version,
+        layers=tuple(chosen),
         source=draw(st.sampled_from(sources)),
         features=draw(st.integers(1, 4)),
         time=time,
@@ -191,53 +209,72 @@ def _largest(difference: Array) -> float:
 # --- The command.
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.export.fuzz", description=__doc__)
-    parser.add_argument("--cases", type=int, default=1000, help=f"batches to compare, {FEEDS} an architecture")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=None, help="end earlier")
-    options = parser.parse_args()
-    started, tried, worst = time.perf_counter(), 0, Worst(0.0, 0.0)
-    failed: list[tuple[Plan, tuple[Feed, ...]]] = []
+class Outcome(NamedTuple):
+    """What a round gave: architectures tried, the worst of them, and the report of a failure."""
 
-    def late() -> bool:
-        return options.minutes is not None and time.perf_counter() - started > 60 * options.minutes
+    tried: int
+    worst: Worst
+    failure: str
+
+
+def fuzz_round(number: int, architectures: int, until: float) -> Outcome:
+    """Tries architectures up to a time of `time.monotonic`; what fails is reduced to the simplest that fails."""
+    tried, worst = 0, Worst(0.0, 0.0)
+    failed: list[tuple[Plan, tuple[Feed, ...]]] = []
 
     def one(case: tuple[Plan, tuple[Feed, ...]]) -> None:
         nonlocal tried, worst
+        if not failed and time.monotonic() > until:
+            return
         try:
             worst = Worst(*map(max, worst, check(*case)))
-        except Exception:
+        except Exception as error:
+            if not failed:
+                print(f"wrong, reducing it: {' '.join(str(error).split())[:300]}", file=sys.stderr, flush=True)
             failed.append(case)
             raise
         tried += 1
 
-    wanted = -(-options.cases // FEEDS)
-    batch = 0
-    while tried < wanted and not late():
-        # Small batches: the clock is looked at between them, and what Hypothesis keeps of each stays small.
-        run = settings(
-            max_examples=min(20, wanted - tried),
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate, Phase.shrink],
-            print_blob=False,
-        )(given(cases())(one))
-        try:
-            seed(options.seed * 1_000_003 + batch)(run)()
-        except Exception as error:
-            plan, feeds = failed[-1]
-            lines = [
-                f"wrong after {tried * FEEDS} cases, {type(error).__name__}: {error}".partition("\nFalsifying")[0],
-                f"check(\n    {plan!r},\n    {feeds!r},\n)",
-                "reproduce: put that call into EXAMPLES of tests/export/test_fuzz.py, or run again:",
-                f"python -m tests.export.fuzz --cases {options.cases} --seed {options.seed}",
-            ]
-            print("\n".join(lines))
-            return 1
-        batch += 1
-        print(f"{tried * FEEDS} cases, {tried} architectures, worst {worst.onnx:.2g}", file=sys.stderr, flush=True)
+    run = settings(
+        max_examples=architectures,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        phases=[Phase.generate, Phase.shrink],
+        print_blob=False,
+        report_multiple_bugs=False,
+    )(given(cases())(one))
+    try:
+        seed(number)(run)()
+    except Exception as error:
+        plan, feeds = failed[-1]
+        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Outcome(tried, worst, f"{message}\ncheck(\n    {plan!r},\n    {feeds!r},\n)")
+    return Outcome(tried, worst, "")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.export.fuzz", description=__doc__)
+    parser.add_argument("--cases", type=int, default=1000, help=f"batches to compare, {FEEDS} to an architecture")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="end earlier")
+    options = parser.parse_args()
+    until = time.monotonic() + 60 * options.minutes
+    wanted, tried, number, worst = -(-options.cases // FEEDS), 0, 0, Worst(0.0, 0.0)
+    # TensorFlow keeps half a megabyte of every architecture for good: each round has a process of its own.
+    rounds = ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1)
+    with rounds:
+        while tried < wanted and time.monotonic() < until:
+            count = min(ROUND, wanted - tried)
+            found = rounds.submit(fuzz_round, options.seed * 1_000_003 + number, count, until).result()
+            tried, number, worst = tried + found.tried, number + 1, Worst(*map(max, worst, found.worst))
+            if found.failure:
+                print(f"wrong within {(tried + 1) * FEEDS} cases: {found.failure}")
+                print("to reproduce, add that call's arguments to EXAMPLES in tests/export/test_fuzz.py, or run")
+                print(f"python -m tests.export.fuzz --cases {options.cases} --seed {options.seed}")
+                return 1
+            said = f"{tried * FEEDS} cases, {tried} architectures, off by {worst.onnx:.1e} at most"
+            print(said, file=sys.stderr, flush=True)
     print(f"{tried * FEEDS} cases, seed {options.seed}, {tried} architectures, 0 wrong")
     return 0
 

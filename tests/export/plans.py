@@ -239,6 +239,7 @@ def expected(built: Built, fed: dict[str, Array]) -> list[Array]:
         # Keras 3.15 finds the mask of a tensor only where the layer is called with that tensor alone; it hands the
         # mask on to the next layer all the same (`keras/src/layers/layer.py`, `__call__`, "Populate mask arguments").
         ignored = plan.version == 3 and layer.initial and plan.source != "mask"
+        assert not isinstance(x, list)  # Outputs apart are joined below.
         x, final = _run(built.layers[position], layer, plan.version, x, None if ignored else mask, states)
         outputs += final if layer.state else []
         if isinstance(x, list) and position + 1 < len(plan.layers):

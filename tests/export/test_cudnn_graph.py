@@ -265,7 +265,7 @@ def test_nothing_is_claimed_of_what_cannot_run_here(tmp_path: Path) -> None:
     graph = SavedGraph(save_operation(tmp_path / "saved", "gru", params("gru", drawn_spec("gru", 1))))
     message = (
         rf"^{graph.directory} holds CudnnRNNV3 \(layer '.*'\), which runs on a GPU alone: nothing can be proven here; "
-        r"give the \.keras file, or convert it without proof in Python \(seqship\.export\.to_onnx\)$"
+        r"give the \.keras file, or convert it without proof in Python \(seqship\.export\.saved_model_to_onnx\)$"
     )
     with pytest.raises(ModelError, match=message):
         ship(graph, tmp_path / "bundle", name="made")

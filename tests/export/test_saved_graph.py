@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tf_keras.src.layers.rnn import gru_lstm_utils
 
 from seqship.errors import ModelError, ProofError
-from seqship.export import to_onnx, to_saved_model
+from seqship.export import check_equivalence, to_onnx, to_saved_model
+from seqship.export.cases import Case
 from seqship.export.graph_signature import graph_signature
 from seqship.export.inspection import inspect_model
 from seqship.export.runners import onnx_runner
@@ -189,6 +190,28 @@ def test_the_same_from_the_class(saved: dict[str, Path], tmp_path: Path) -> None
     found = to_onnx(graph, tmp_path / "model.onnx")
     assert found.operators == {"LSTM": 1, "GRU": 1}
     assert inspect_model(graph) == found.audit
+
+
+def test_the_saved_model_itself_is_the_reference(saved: dict[str, Path], small: Any, tmp_path: Path) -> None:
+    graph = SavedGraph(saved["seqship"])
+    to_onnx(graph, tmp_path / "model.onnx")
+    proof = check_equivalence(graph, onnx=tmp_path / "model.onnx", cases=[Case(3, 7, "holes"), Case(3, 7, "empty_row")])
+    assert proof
+    for case in proof.recorded:
+        assert (case.feed["beat"] == -1).any()
+        assert np.abs(case.expected["scores"] - np.asarray(small(case.feed["beat"]))).max() <= CLOSE
+
+
+def test_a_copy_for_a_bundle_needs_the_signature_of_bundles(saved: dict[str, Path], tmp_path: Path) -> None:
+    made = to_saved_model(SavedGraph(saved["export"]), tmp_path / "copy")
+    assert (made.path / "saved_model.pb").read_bytes() == (saved["export"] / "saved_model.pb").read_bytes()
+    message = (
+        r"^a bundle's SavedModel is called by its signature serving_default, not 'serve'; "
+        r"save it under that name, or export with --formats onnx$"
+    )
+    with pytest.raises(ModelError, match=message):
+        to_saved_model(SavedGraph(saved["export"], "serve"), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_original_is_not_touched(saved: dict[str, Path], tmp_path: Path) -> None:

@@ -256,3 +256,69 @@ def test_sizes_are_numbers_or_question_marks(sizes: str) -> None:
     with pytest.raises(ModelError) as raised:
         parse_field(f"beat={sizes}")
     assert str(raised.value) == f"the sizes of a shape are numbers or ?, got {sizes!r} in 'beat={sizes}'"
+
+
+# --- Models that do not declare their inputs, but have been called.
+
+
+def recurrent(flavour: Flavour, *, embeds: bool = False) -> Any:
+    keras = flavour.keras
+
+    class Subclassed(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.below = keras.layers.Embedding(10, 4) if embeds else keras.layers.Dense(4)
+            self.memory = keras.layers.GRU(3)
+
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return self.memory(self.below(inputs))
+
+    return Subclassed()
+
+
+def test_a_subclassed_model_that_was_called_needs_no_signature(flavour: Flavour) -> None:
+    model = recurrent(flavour)
+    model(ones(2, 5, 3))
+    (field,) = model_signature(model).inputs
+    assert (field.name, field.dtype, field.shape) == ("inputs", "float32", ("batch", "time", 3))
+    tokens = recurrent(flavour, embeds=True)
+    tokens(np.ones((2, 5), np.int32))
+    (field,) = model_signature(tokens).inputs
+    # Keras 3 keeps the shape of its first call alone, and not the dtype.
+    assert (field.dtype, field.shape) == ({2: "int32", 3: "float32"}[flavour.version], ("batch", "time"))
+
+
+def test_features_are_not_taken_for_steps(flavour: Flavour) -> None:
+    keras = flavour.keras
+    model = keras.Sequential([keras.layers.Dense(2)])
+    model(ones(4, 3))
+    assert model_signature(model).inputs[0].shape == ("batch", 3)
+
+
+def test_a_length_that_is_bound_stays_bound(flavour: Flavour) -> None:
+    keras = flavour.keras
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
+    model(ones(4, 5, 3))
+    for _ in range(2):  # tf-keras shows other sizes after each call.
+        assert model_signature(model).inputs[0].shape == ("batch", 5, 3)
+
+
+def test_a_dict_is_called_as_it_was(flavour: Flavour) -> None:
+    keras = flavour.keras
+
+    class Two(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.memory = keras.layers.GRU(2)
+
+        def call(self, inputs: Any) -> Any:
+            return self.memory(inputs["b"]) - self.memory(inputs["a"])
+
+    model = Two()
+    feed = {"b": ones(2, 5, 3) * 2, "a": ones(2, 4, 3)}
+    wanted = np.asarray(model(feed))
+    signature = model_signature(model)
+    assert names(signature)[0] == ["a", "b"]
+    assert np.allclose(call(signature, feed["a"], feed["b"])["outputs"], wanted, atol=1e-6)
+    given = [parse_field("b=?,?,3"), parse_field("a=?,?,3")]
+    assert names(model_signature(model, inputs=given))[0] == ["a", "b"]
