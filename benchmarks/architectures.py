@@ -44,7 +44,7 @@ class Architecture:
         return self.shape[0]
 
     def inputs(self, batch: int) -> NDArray[Any]:
-        """Returns one batch; where there is a mask, rows end anywhere in their second half, the first one not at all."""
+        """Returns one batch; where there is a mask, rows end within their second half, but for the first."""
         generator = np.random.default_rng([SEED, batch])
         if len(self.shape) == 1:
             values: NDArray[Any] = generator.integers(1, WORDS, (batch, *self.shape), np.int32)
@@ -91,9 +91,7 @@ def imdb_lstm(keras: Any) -> Any:
 def imdb_bilstm(keras: Any) -> Any:
     """Reviews, read in both directions."""
     make = keras.layers
-    return _imdb(
-        keras, make.Bidirectional(make.LSTM(256, return_sequences=True)), make.Bidirectional(make.LSTM(64))
-    )
+    return _imdb(keras, make.Bidirectional(make.LSTM(256, return_sequences=True)), make.Bidirectional(make.LSTM(64)))
 
 
 def _imdb(keras: Any, *recurrent: Any) -> Any:

@@ -47,7 +47,7 @@ def writer() -> Callable[[str, Version, str, str], Written]:
             return Written(str(path))
         path = path.with_suffix(".onnx")
         CONVERTERS[form](models[key], str(path))
-        return _counted(path)
+        return counted(path)
 
     return write
 
@@ -89,11 +89,18 @@ CONVERTERS: dict[str, Callable[[Any, str], None]] = {
 }
 
 
-def _counted(path: Path) -> Written:
+def counted(path: Path) -> Written:
+    """Counts the nodes of an ONNX file.
+
+    Raises:
+        ValueError: It takes other inputs than the model; tf2onnx makes inputs of constants that a layer holds.
+    """
     import onnx
 
     from seqship.export.audit import count_operators
 
     proto = onnx.load(os.fspath(path))
+    if len(proto.graph.input) > 1:
+        raise ValueError(f"the file takes {len(proto.graph.input)} inputs, the model takes 1")
     _, loops, nodes = count_operators(proto)
     return Written(str(path), nodes, loops, path.stat().st_size)

@@ -1,159 +1,190 @@
-"""Time of one call of the `ecg-gru` model: Keras, SavedModel, stock tf2onnx and seqship, each in its own process.
+"""Time of one call: seqship, stock tf2onnx, Keras' own export and the SavedModel, each in a process of its own.
 
-The processes are asked in turn, round by round, so that a machine that slows down slows all of them. Every runtime has
-the threads that it takes by itself. Figures are medians over rounds of the median of one round.
+The processes are asked in turn, round by round, so that a machine that slows down slows all of them. A ratio is taken
+within each round: the median of the other runtime's calls by the median of seqship's; its median over the rounds is
+quoted, with the middle half of the rounds as its spread. seqship's file runs in a second process too: what that one
+differs by is the noise. Inputs are ready before a call is timed, the outputs are compared first.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-RUNTIMES = ("keras", "saved_model", "tf2onnx", "seqship")
-SHAPES = ((1, 111), (8, 111), (32, 111), (128, 111))
-"""Batch and time; 111 steps is the median length of real heartbeats."""
-ROUNDS = 5
-ROUND_SECONDS = 0.5
+from benchmarks.architectures import Architecture, Version
+from benchmarks.child import Child, ChildError
+from benchmarks.forms import KERAS, KERAS_EXPORT, SAVED_MODEL, SEQSHIP, STOCK, Written
+from benchmarks.ratio import Ratio, ratio_of
+from benchmarks.runtimes import runtime
+from benchmarks.writing import Files, Models, write_all
+from seqship.export.tolerance import FLOAT32
+
+AGAIN = "seqship again"
+CALL_LIMIT = 60.0
+"""Seconds that one round of calls may take."""
+CELL_SECONDS, FEWEST_ROUNDS = 6.0, 3
+
+Tell = Callable[[str], None]
 
 
-def run(data: Path | None) -> list[dict[str, Any]]:  # noqa: ARG001  (weights and values do not change the time)
-    """Measures every runtime at every shape, in both Keras flavours; prints a table and returns its rows."""
-    rows: list[dict[str, Any]] = []
-    for keras in (2, 3):
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([sys.executable, "-m", "benchmarks.latency", "make", str(keras), folder], check=True)
-            rows += _measure(keras, Path(folder))
-    print(
-        f"{'model':<18}{'batch':>6}{'time':>6}"
-        + "".join(f"{name + ' ms':>16}" for name in RUNTIMES)
-        + "   seqship is faster"
-    )
-    for row in rows:
-        times = "".join(f"{row['median_ms'][name]:>16.3f}" for name in RUNTIMES)
-        ratios = ", ".join(f"{row['ratio'][name]:.1f}x {name}" for name in RUNTIMES[:-1])
-        print(f"{row['model']:<18}{row['batch']:>6}{row['time']:>6}{times}   than {ratios}")
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        batches: Batch sizes.
+        rounds: Rounds, fewer where they take longer than `CELL_SECONDS`.
+        seconds: Length of one round of one runtime.
+        threads: Threads of every runtime.
+        keras: Whether the model itself, in a `tf.function`, is measured too.
+    """
+
+    batches: tuple[int, ...] = (1, 8, 32, 128)
+    rounds: int = 7
+    seconds: float = 0.06
+    threads: int = 2
+    keras: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model at one batch size.
+
+    Attributes:
+        model: Name of the architecture.
+        keras: 2 for tf-keras, 3 for Keras 3.
+        batch: Rows.
+        steps: Length of every row.
+        stock_loops: Loop and Scan nodes of the stock file; None where there is no such file.
+        slow_in_tensorflow: Whether it is masked or has a GRU or SimpleRNN.
+        rounds: Rounds that were measured.
+        median_ms: Milliseconds of a call, by runtime.
+        ratio: Ratio to seqship, by runtime; `AGAIN` is the noise.
+        difference: Largest difference of an output element from seqship's, by runtime.
+        errors: Why there is no figure, by runtime.
+    """
+
+    model: str
+    keras: Version
+    batch: int
+    steps: int
+    stock_loops: int | None
+    slow_in_tensorflow: bool
+    rounds: int
+    median_ms: dict[str, float]
+    ratio: dict[str, Ratio]
+    difference: dict[str, float]
+    errors: dict[str, str] = field(default_factory=dict[str, str])
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the JSON form."""
+        return asdict(self)
+
+
+def measure(models: Models, effort: Effort, folder: str, tell: Tell) -> list[Row]:
+    """Writes every model in every form, then times them.
+
+    Args:
+        models: What to measure.
+        effort: How much.
+        folder: An empty folder for the files.
+        tell: Is told how far the work is.
+    """
+    tell(f"writing {len(models)} models in every form")
+    files = write_all(models, folder)
+    forms = (SEQSHIP, AGAIN, STOCK, KERAS_EXPORT, SAVED_MODEL, *([KERAS] if effort.keras else []))
+    children = {form: Child(runtime, (form, effort.threads)) for form in forms}
+    rows: list[Row] = []
+    try:
+        for (architecture, version), made in zip(models, files, strict=True):
+            tell(f"timing {architecture.name}, Keras {version}")
+            opened, errors = _open(children, architecture, version, made)
+            stock = made[STOCK]
+            loops = stock.loops if isinstance(stock, Written) else None
+            rows += [
+                _cell(opened, architecture, version, batch, effort, loops, dict(errors)) for batch in effort.batches
+            ]
+    finally:
+        for child in children.values():
+            child.end()
     return rows
 
 
-def _measure(keras: int, folder: Path) -> list[dict[str, Any]]:
-    workers = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.latency", "serve", name, str(keras), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for name in RUNTIMES
-    }
-    rows: list[dict[str, Any]] = []
-    for batch, steps in SHAPES:
-        rounds: dict[str, list[float]] = {name: [] for name in RUNTIMES}
-        for _ in range(ROUNDS):
-            for name, worker in workers.items():
-                rounds[name].append(_ask(worker, batch, steps))
-        medians = {name: statistics.median(times) for name, times in rounds.items()}
-        ratio = {name: medians[name] / medians["seqship"] for name in RUNTIMES[:-1]}
-        model = f"ecg-gru, Keras {keras}"
-        rows.append({"model": model, "batch": batch, "time": steps, "median_ms": medians, "ratio": ratio})
-    for worker in workers.values():
-        worker.communicate()
-    return rows
+def _open(
+    children: dict[str, Child], architecture: Architecture, version: Version, made: Files
+) -> tuple[dict[str, Child], dict[str, str]]:
+    opened: dict[str, Child] = {}
+    errors: dict[str, str] = {}
+    paths = made | {AGAIN: made[SEQSHIP], KERAS: Written("")}
+    for form, child in children.items():
+        written = paths[form]
+        try:
+            if isinstance(written, str):
+                raise ChildError(written)
+            child.ask("open", architecture.name, version, written.path, limit=CALL_LIMIT)
+            opened[form] = child
+        except ChildError as error:
+            errors[form] = str(error)
+    return opened, errors
 
 
-def _ask(worker: subprocess.Popen[str], batch: int, steps: int) -> float:
-    assert worker.stdin is not None and worker.stdout is not None
-    print(batch, steps, file=worker.stdin, flush=True)
-    return float(worker.stdout.readline())
-
-
-def _make(keras: str, folder: Path) -> None:
-    """Writes the model in every form."""
-    import tensorflow as tf
-    import tf2onnx
-
-    from seqship import export, models
-    from seqship.export.signature import model_signature
-
-    recipe = models.recipes()["ecg-gru"]
-    model = models.build("ecg-gru", keras=3 if keras == "3" else 2)
-    signature = model_signature(model, inputs=recipe.inputs, outputs=recipe.outputs)
-    model.save(folder / "model.keras")
-    export.to_onnx(model, folder / "seqship.onnx", signature=signature)
-    export.to_saved_model(model, folder / "saved_model", signature=signature)
-    tf.get_logger().setLevel("ERROR")
-    tf2onnx.convert.from_function(
-        signature.traceable(), input_signature=signature.tensor_specs(), output_path=str(folder / "tf2onnx.onnx")
+def _cell(
+    opened: dict[str, Child],
+    architecture: Architecture,
+    version: Version,
+    batch: int,
+    effort: Effort,
+    loops: int | None,
+    errors: dict[str, str],
+) -> Row:
+    difference = _compare(opened, batch, errors)
+    times: dict[str, list[float]] = {form: [] for form in difference}
+    began = time.perf_counter()
+    for done in range(effort.rounds):
+        if done >= FEWEST_ROUNDS and time.perf_counter() > began + CELL_SECONDS:
+            break
+        for form in list(times):
+            try:
+                times[form].append(opened[form].ask("round", batch, effort.seconds, limit=CALL_LIMIT))
+            except ChildError as error:
+                errors[form] = str(error)
+                del times[form], opened[form]
+    ours = np.array(times.get(SEQSHIP, []))
+    ratios = {form: np.array(taken) / ours for form, taken in times.items() if form != SEQSHIP and ours.size}
+    return Row(
+        model=architecture.name,
+        keras=version,
+        batch=batch,
+        steps=architecture.steps,
+        stock_loops=loops,
+        slow_in_tensorflow=architecture.slow_in_tensorflow,
+        rounds=ours.size,
+        median_ms={form: float(np.median(taken)) for form, taken in times.items()},
+        ratio={form: ratio_of(rounds) for form, rounds in ratios.items()},
+        difference=difference,
+        errors=errors,
     )
 
 
-def _caller(runtime: str, keras: str, folder: Path) -> Callable[[NDArray[np.float32]], Any]:
-    if runtime in ("seqship", "tf2onnx"):
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(folder / f"{runtime}.onnx", providers=["CPUExecutionProvider"])
-
-        def run_session(values: NDArray[np.float32]) -> Any:
-            return session.run(None, {"heartbeat": values})
-
-        return run_session
-    import tensorflow as tf
-
-    if runtime == "saved_model":
-        loaded: Any = tf.saved_model.load(str(folder / "saved_model"))
-        function = loaded.signatures["serving_default"]
-
-        def call_signature(values: NDArray[np.float32]) -> Any:
-            _ = loaded  # It owns the variables.
-            return function(heartbeat=tf.constant(values))["probabilities"].numpy()
-
-        return call_signature
-    from seqship.models import load_model
-
-    model = load_model(folder / "model.keras", keras=3 if keras == "3" else 2).model
-
-    def call_model(values: Any) -> Any:
-        return model(values, training=False)
-
-    compiled: Any = tf.function(call_model, input_signature=[tf.TensorSpec([None, None, 1])])
-
-    def run_keras(values: NDArray[np.float32]) -> Any:
-        return compiled(tf.constant(values)).numpy()
-
-    return run_keras
-
-
-def _serve(runtime: str, keras: str, folder: Path) -> None:
-    """Answers each line "batch time" with the median milliseconds of a call."""
-    call = _caller(runtime, keras, folder)
-    generator = np.random.default_rng(0)
-    for line in sys.stdin:
-        batch, steps = map(int, line.split())
-        values = generator.random((batch, steps, 1), np.float32)
-        values[:, steps - 20 :] = -1
-        for _ in range(3):
-            call(values)
-        times: list[float] = []
-        end = time.perf_counter() + ROUND_SECONDS
-        while time.perf_counter() < end or len(times) < 3:
-            began = time.perf_counter()
-            call(values)
-            times.append(time.perf_counter() - began)
-        print(json.dumps(statistics.median(times) * 1000), flush=True)
-
-
-if __name__ == "__main__":
-    if sys.argv[1] == "make":
-        _make(sys.argv[2], Path(sys.argv[3]))
-    else:
-        _serve(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+def _compare(opened: dict[str, Child], batch: int, errors: dict[str, str]) -> dict[str, float]:
+    """Returns the largest difference of each runtime from seqship; what computes something else is an error."""
+    outputs: dict[str, Any] = {}
+    for form, child in list(opened.items()):
+        try:
+            outputs[form] = child.ask("outputs", batch, limit=CALL_LIMIT)
+        except ChildError as error:
+            errors[form] = str(error)
+            del opened[form]
+    differences: dict[str, float] = {}
+    for form, output in outputs.items():
+        expected = outputs.get(SEQSHIP, output)
+        difference = float(np.abs(output - expected).max())
+        if np.allclose(output, expected, rtol=FLOAT32.rtol, atol=FLOAT32.atol):
+            differences[form] = difference
+        else:
+            errors[form] = f"its output differs from seqship's by {difference:.1e}"
+    return differences

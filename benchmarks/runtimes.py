@@ -17,14 +17,15 @@ Call = Callable[[], Any]
 """One call with inputs that are ready; returns the output."""
 Open = Callable[[NDArray[Any]], Call]
 """Takes inputs and makes them ready."""
-WARM_UPS = 3
+WARM_UPS, WARM_UP_SECONDS = 5, 0.5
+"""Calls that are not counted, fewer of those that are slow."""
 
 
 def runtime(form: str, threads: int) -> Callable[..., Any]:
     """Returns what answers the requests for one runtime.
 
     `("open", name, version, path)` loads a model; `("outputs", batch)` returns what it gives; `("round", batch,
-    seconds)` returns the median milliseconds of its calls within so many seconds, three at least.
+    seconds)` returns the median milliseconds of its calls within so many seconds, one at least.
     """
     opened: list[tuple[str, Open]] = []
     ready: dict[int, Call] = {}
@@ -44,8 +45,10 @@ def runtime(form: str, threads: int) -> Callable[..., Any]:
             name, prepare = opened[0]
             ready[batch] = prepare(by_name(name).inputs(batch))
             output = np.asarray(ready[batch]())
-            for _ in range(WARM_UPS - 1):
-                ready[batch]()
+            end = time.perf_counter() + WARM_UP_SECONDS
+            for _ in range(WARM_UPS):
+                if time.perf_counter() < end:
+                    ready[batch]()
             return output
         return _round(ready[batch], arguments[1])
 
@@ -53,14 +56,14 @@ def runtime(form: str, threads: int) -> Callable[..., Any]:
 
 
 def _round(call: Call, seconds: float) -> float:
-    call()  # The processor's caches still hold the runtime before.
     times: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or not times:
         began = time.perf_counter()
         call()
         times.append(time.perf_counter() - began)
-    return statistics.median(times) * 1000
+    # The first call found the processor's caches full of another runtime.
+    return statistics.median(times[1:] or times) * 1000
 
 
 def _open(form: str, threads: int, name: str, version: Version, path: str) -> Open:

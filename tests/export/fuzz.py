@@ -43,8 +43,8 @@ ROUND = 50
 TOLERANCE = 2e-5
 """Of the largest value of an output, or of one where that is smaller.
 
-Measured over 1500 cases: onnxruntime is off from Keras by 5e-7 at most, Keras from the reference by 1.2e-6. Values of
-1e-3 are in it, whose outputs come near one through the biases; a gate or a mask in the wrong place shows from 1e-3 on.
+Measured over 1000 cases: onnxruntime is off from Keras by 5e-7 at most, Keras from the reference by 1.2e-6. Unbounded
+activations in stacks multiply such differences; a mask laid wrong by one step is off by 2e-3 and more.
 """
 
 ACTIVATIONS = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "softplus", "elu", "leaky_relu")

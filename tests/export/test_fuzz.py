@@ -1,4 +1,4 @@
-"""Random architectures, a few of them in each run of the tests; `python -m tests.export.fuzz` tries them by the hour."""
+"""Random architectures, a few in each run of the tests; `python -m tests.export.fuzz` tries them by the hour."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ import pytest
 
 from seqship.errors import ModelError
 from seqship.models import recurrent_layers
-from seqship.models.flavour import Flavour
 from seqship.models.cells import read_activation
+from seqship.models.flavour import Flavour
 from seqship.models.layers import all_layers, other_recurrent_layers
 from seqship.models.spec import GATES, STATES, Activation, Kind
 
