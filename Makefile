@@ -8,13 +8,17 @@ RECIPE ?= ecg-gru
 OUT ?= bundles/$(RECIPE)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help ship test check bench docs lock clean
+CASES ?= 2000
+SEED ?= 0
+
+.PHONY: help ship test check bench fuzz docs lock clean
 
 help:
 	@echo "make ship    train a recipe, export it, prove the exports equal, write the bundle (RECIPE=$(RECIPE) OUT=$(OUT) ARGS=...)"
 	@echo "make test    the test suite"
 	@echo "make check   formatting, lint, types, generated docs"
 	@echo "make bench   ratios, side by side, on this machine (DATA=path for real data)"
+	@echo "make fuzz    random architectures in Keras, onnxruntime and NumPy, for hours (CASES=$(CASES) SEED=$(SEED))"
 
 # One environment, made once and made again when the lock or the project's metadata changes.
 $(READY): requirements.lock pyproject.toml
@@ -43,6 +47,9 @@ docs: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA)) $(ARGS)
+
+fuzz: $(READY)
+	@$(BIN)/python -m tests.export.fuzz --cases $(CASES) --seed $(SEED) $(ARGS)
 
 # Needs the network; writes no index address into the file.
 lock: $(READY)

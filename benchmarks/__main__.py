@@ -10,13 +10,13 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks import conversion, latency, tables
-from benchmarks.architectures import ARCHITECTURES
+from benchmarks.architectures import ARCHITECTURES, Version
 from benchmarks.targets import TARGETS, judge, judge_conversion
 
 BENCHMARKS = ("latency", "conversion")
@@ -29,9 +29,10 @@ def main() -> None:
     """Runs the named benchmarks, or both."""
     arguments = _arguments()
     only = tuple(arguments.only or (QUICK if arguments.quick else [one.name for one in ARCHITECTURES]))
-    quick = {"batches": (1,), "rounds": 3, "seconds": 0.02} if arguments.quick else {}
-    effort = latency.Effort(threads=arguments.threads, keras=arguments.keras, **quick)
-    models: latency.Models = [(one, keras) for one in ARCHITECTURES if one.name in only for keras in one.flavours]
+    effort = latency.Effort(threads=arguments.threads, keras=arguments.keras)
+    if arguments.quick:
+        effort = replace(effort, batches=(1,), rounds=3, seconds=0.02)
+    models = [(one, keras) for one in ARCHITECTURES if one.name in only for keras in one.flavours]
     document: dict[str, Any] = {"settings": _settings(effort), "targets": TARGETS}
     print(_heading(document["settings"]))
     latencies: list[latency.Row] = []
@@ -42,10 +43,9 @@ def main() -> None:
             print("\nhow many times as long as seqship one call takes, median (middle half of the rounds)\n")
             print(tables.latency_table(latencies))
         if "conversion" in arguments.names:
-            converted = ("series-lstm",) if arguments.quick and not arguments.only else conversion.MODELS
-            todo = [
-                (one.name, keras) for one in ARCHITECTURES for keras in (2, 3) if one.name in {*converted} & {*only}
-            ]
+            flavours: tuple[Version, ...] = (2,) if arguments.quick else (2, 3)
+            some = ("series-lstm",) if arguments.quick and not arguments.only else conversion.MODELS
+            todo = [(name, keras) for name in some if name in only for keras in flavours]
             conversions = conversion.measure(todo, 1 if arguments.quick else 3, folder, _tell)
             print("\nconversion to ONNX, seqship : tf2onnx, ratio tf2onnx by seqship\n")
             print(tables.conversion_table(conversions))

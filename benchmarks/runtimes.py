@@ -81,7 +81,11 @@ def _open(form: str, threads: int, name: str, version: Version, path: str) -> Op
 
     def prepare(values: NDArray[Any]) -> Call:
         feed = {given.name: values}
-        return lambda: session.run(None, feed)[0]
+
+        def call() -> Any:
+            return session.run(None, feed)[0]
+
+        return call
 
     return prepare
 
@@ -118,6 +122,10 @@ def _open_keras(name: str, version: Version) -> Open:
 
     def prepare(values: NDArray[Any]) -> Call:
         tensor = tf.constant(values)
-        return lambda: function(tensor)
+
+        def call() -> Any:
+            return function(tensor)
+
+        return call
 
     return prepare

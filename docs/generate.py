@@ -1,18 +1,21 @@
-"""Writes `docs/cli.md` from the commands' own help: `python docs/generate.py [--check]`."""
+"""Writes the pages that are made from the code: `python docs/generate.py [--check]`."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-PAGE = Path(__file__).with_name("cli.md")
+from seqship.export.coverage import coverage_page
+
+HERE = Path(__file__).parent
 COMMANDS = ("", "list", "ship", "train", "export", "verify", "inspect", "predict")
 
 
-def page() -> str:
-    """Returns the page: the help of every command, as a terminal of 100 columns shows it."""
+def command_page() -> str:
+    """Returns the help of every command, as a terminal of 100 columns shows it."""
     environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1", "TERMINAL_WIDTH": "100"}
     parts = ["# Command line\n\nWritten by `docs/generate.py` from the commands' own help.\n"]
     for command in COMMANDS:
@@ -24,13 +27,17 @@ def page() -> str:
     return "\n".join(parts)
 
 
+PAGES: dict[str, Callable[[], str]] = {"cli.md": command_page, "native.md": coverage_page}
+
+
 def main() -> None:
-    """Writes the page, or with --check exits with 1 where it is out of date."""
-    current = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(current, encoding="utf-8")
-    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != current:
-        sys.exit("docs/cli.md is out of date; run: make docs")
+    """Writes the pages, or with --check exits with 1 where one is out of date."""
+    for name, page in PAGES.items():
+        path, current = HERE / name, page()
+        if "--check" not in sys.argv[1:]:
+            path.write_text(current, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != current:
+            sys.exit(f"docs/{name} is out of date; run: make docs")
 
 
 if __name__ == "__main__":

@@ -141,37 +141,35 @@ class Lowering:
         self, graph: OnnxGraph, marker: Marker, output: str, zero: str, compaction: Compaction | None
     ) -> list[str]:
         """Returns the output sequences as Keras shows them, (batch, time, units)."""
-        spec = marker.spec
-        if marker.backward is None:
+        spec, back = marker.spec, marker.backward
+        if back is None:
             shown = self._batch_first(graph, graph.squeeze(output, 1))
             if compaction is not None:
-                shown = self._restored(graph, shown, zero, compaction, spec, backwards=spec.go_backwards)
+                shown = self._restored(graph, shown, zero, compaction, spec)
             return [graph.reverse(shown, axis=1) if spec.go_backwards else shown]
-        if compaction is None or spec.zero_output_for_mask:
+        if compaction is None or (spec.zero_output_for_mask and not _masks_backwards(back)):
             merged = [self._batch_first(graph, side) for side in _merge_sides(graph, output, marker.merge_mode)]
             if compaction is None:
                 return merged
             return [self._restored(graph, side, zero, compaction, spec) for side in merged]
         sides = [self._batch_first(graph, graph.take(output, side, axis=1)) for side in (0, 1)]
-        shown = [
-            compaction.restore(graph, side, zero, zero_masked=False, backwards=backwards)
-            for side, backwards in zip(sides, (False, True), strict=True)
-        ]
-        return _merge(graph, shown, marker.merge_mode, axis=2)
+        pair = zip(sides, (spec, back), strict=True)
+        return _merge(
+            graph,
+            [self._restored(graph, side, zero, compaction, cell) for side, cell in pair],
+            marker.merge_mode,
+            axis=2,
+        )
 
-    def _restored(
-        self,
-        graph: OnnxGraph,
-        output: str,
-        zero: str,
-        compaction: Compaction,
-        spec: RecurrentSpec,
-        *,
-        backwards: bool = False,
-    ) -> str:
+    def _restored(self, graph: OnnxGraph, output: str, zero: str, compaction: Compaction, spec: RecurrentSpec) -> str:
+        """Returns the output of one direction, or of both merged, with its masked steps, in the order of time."""
+        if _masks_backwards(spec):
+            shown = compaction.restore(graph, output, zero, zero_masked=False, backwards=True)
+            valid = graph.reverse(graph.unsqueeze(compaction.mask, 2), axis=1)
+            return graph.one("Where", [valid, shown, zero])
         zero_masked = spec.zero_output_for_mask
-        restored = compaction.restore(graph, output, zero, zero_masked=zero_masked, backwards=backwards)
-        if not backwards:  # Keras shows such a sequence reversed, but hands its mask on as it is.
+        restored = compaction.restore(graph, output, zero, zero_masked=zero_masked, backwards=spec.go_backwards)
+        if not spec.go_backwards:  # Keras shows such a sequence reversed, but hands its mask on as it is.
             self.compacted[restored] = (output, compaction.mask)
         return restored
 
@@ -210,6 +208,15 @@ class Lowering:
         turned = graph.swap_batch_time(sequence)
         self.steps_first[turned] = sequence
         return turned
+
+
+def _masks_backwards(spec: RecurrentSpec) -> bool:
+    """Whether Keras lays the mask over the output the wrong way round.
+
+    Its unrolled loop zeroes the masked steps of the finished output, which runs backwards, by the mask in the order of
+    time (`rnn` with `unroll`, in the backends of both flavours).
+    """
+    return spec.unroll and spec.zero_output_for_mask and spec.go_backwards
 
 
 def _merge(graph: OnnxGraph, sides: list[str], mode: str | None, *, axis: int) -> list[str]:

@@ -21,6 +21,7 @@ from seqship.export.operators import lowerable
 from seqship.export.quiet import quiet
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
+from seqship.export.traced_function import TracedFunction
 from seqship.models.flavour import flavour_of
 from seqship.models.saved import SavedGraph
 from seqship.pipelines.spec import Field
@@ -186,8 +187,9 @@ def convert_function(
     import tf2onnx
 
     with quiet("tf2onnx", "tensorflow"):
+        traced = signature.traceable().get_concrete_function(*signature.tensor_specs())
         proto, external = tf2onnx.convert.from_function(
-            signature.traceable(),
+            TracedFunction(traced),
             input_signature=signature.tensor_specs(),
             opset=opset,
             custom_op_handlers=handlers,

@@ -17,7 +17,7 @@ ONNX_OPERATORS: dict[Kind, str] = {"LSTM": "LSTM", "GRU": "GRU", "SimpleRNN": "R
 # Keras: i f c o; ONNX: i o f c. Both order the GRU's gates z (update) r (reset) h (hidden).
 _GATE_ORDER: dict[Kind, tuple[int, ...]] = {"LSTM": (0, 3, 1, 2), "GRU": (0, 1, 2), "SimpleRNN": (0,)}
 
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "tanh": "Tanh",
     "sigmoid": "Sigmoid",
     "relu": "Relu",
@@ -38,7 +38,7 @@ def lowerable(spec: RecurrentSpec) -> tuple[str, ...]:
     reasons = [
         f"{role} {activation.name} has no counterpart in ONNX {ONNX_OPERATORS[spec.kind]}"
         for role, activation in activations.items()
-        if activation is not None and activation.name not in _ACTIVATIONS
+        if activation is not None and activation.name not in ACTIVATIONS
     ]
     if spec.dtype != "float32":
         reasons.append(f"it computes in {spec.dtype}; onnxruntime's recurrent operators compute in float32")
@@ -76,7 +76,7 @@ def activation_attributes(spec: RecurrentSpec) -> dict[str, Any]:
         alpha, beta = _LINEAR if function.name == "linear" else (function.alpha, function.beta)
         alphas += [] if alpha is None else [alpha]
         betas += [] if beta is None else [beta]
-    attributes: dict[str, Any] = {"activations": [_ACTIVATIONS[function.name] for function in functions]}
+    attributes: dict[str, Any] = {"activations": [ACTIVATIONS[function.name] for function in functions]}
     if alphas:
         attributes["activation_alpha"] = alphas
     if betas:

@@ -257,9 +257,9 @@ def test_any_mask_agrees_with_keras_and_the_equations(version: Version, kind: st
 
 
 def test_all_activations_are_tried() -> None:
-    from seqship.export.operators import _ACTIVATIONS
+    from seqship.export.operators import ACTIVATIONS
 
-    assert set(ACTIVATIONS) == set(_ACTIVATIONS)
+    assert set(ACTIVATIONS) == set(ACTIVATIONS)
     for kind in ("GRU", "LSTM"):
         for role in ("activation", "recurrent_activation"):
             assert {variant.options.get(role) for variant in variants(kind)} >= set(ACTIVATIONS)

@@ -157,7 +157,7 @@ def test_a_wrong_export_is_written_and_says_so(cheap: Any, tmp_path: Path, monke
     from seqship.export import operators
 
     # A lowering with the wrong activation: the proof runs the files and tells.
-    monkeypatch.setitem(operators._ACTIVATIONS, "tanh", "Softsign")
+    monkeypatch.setitem(operators.ACTIVATIONS, "tanh", "Softsign")
     layers = load_flavour(3).keras.layers
     model = load_flavour(3).keras.Sequential([layers.Input((4, 2), name="signal"), layers.GRU(3, name="scores")])
     bundle = ship(model, tmp_path / "bundle", name="wrong")
