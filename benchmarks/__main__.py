@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import conversion, latency, tables
-from benchmarks.architectures import ARCHITECTURES, Version
+from benchmarks.architectures import ARCHITECTURES, Architecture, Version
 from benchmarks.targets import TARGETS, judge, judge_conversion
 
 BENCHMARKS = ("latency", "conversion")
@@ -32,7 +32,9 @@ def main() -> None:
     effort = latency.Effort(threads=arguments.threads, keras=arguments.keras)
     if arguments.quick:
         effort = replace(effort, batches=(1,), rounds=3, seconds=0.02)
-    models = [(one, keras) for one in ARCHITECTURES if one.name in only for keras in one.flavours]
+    models: list[tuple[Architecture, Version]] = [
+        (one, keras) for one in ARCHITECTURES if one.name in only for keras in one.flavours
+    ]
     document: dict[str, Any] = {"settings": _settings(effort), "targets": TARGETS}
     print(_heading(document["settings"]))
     latencies: list[latency.Row] = []
@@ -45,7 +47,7 @@ def main() -> None:
         if "conversion" in arguments.names:
             flavours: tuple[Version, ...] = (2,) if arguments.quick else (2, 3)
             some = ("series-lstm",) if arguments.quick and not arguments.only else conversion.MODELS
-            todo = [(name, keras) for name in some if name in only for keras in flavours]
+            todo: list[tuple[str, Version]] = [(name, keras) for name in some if name in only for keras in flavours]
             conversions = conversion.measure(todo, 1 if arguments.quick else 3, folder, _tell)
             print("\nconversion to ONNX, seqship : tf2onnx, ratio tf2onnx by seqship\n")
             print(tables.conversion_table(conversions))

@@ -1,6 +1,7 @@
 """Time of one call: seqship, stock tf2onnx, Keras' own export and the SavedModel, each in a process of its own.
 
-The processes are asked in turn, round by round, so that a machine that slows down slows all of them. A ratio is taken
+The processes are asked in turn, round by round, so that a machine that slows down slows all of them; every second round
+asks them in the opposite order, and the processors rest in between. A ratio is taken
 within each round: the median of the other runtime's calls by the median of seqship's; its median over the rounds is
 quoted, with the middle half of the rounds as its spread. seqship's file runs in a second process too: what that one
 differs by is the noise. Inputs are ready before a call is timed, the outputs are compared first.
@@ -26,7 +27,9 @@ from seqship.export.tolerance import FLOAT32
 AGAIN = "seqship again"
 CALL_LIMIT = 60.0
 """Seconds that one round of calls may take."""
-CELL_SECONDS, FEWEST_ROUNDS = 6.0, 3
+CELL_SECONDS, FEWEST_ROUNDS = 4.0, 3
+REST = 0.04
+"""Seconds between two runtimes: for 30 ms after its last call, onnxruntime's threads spin and hold a processor."""
 
 Tell = Callable[[str], None]
 
@@ -45,7 +48,7 @@ class Effort:
 
     batches: tuple[int, ...] = (1, 8, 32, 128)
     rounds: int = 7
-    seconds: float = 0.06
+    seconds: float = 0.04
     threads: int = 2
     keras: bool = False
 
@@ -147,7 +150,8 @@ def _cell(
     for done in range(effort.rounds):
         if done >= FEWEST_ROUNDS and time.perf_counter() > began + CELL_SECONDS:
             break
-        for form in list(times):
+        for form in list(times)[:: -1 if done % 2 else 1]:
+            time.sleep(REST)
             try:
                 times[form].append(opened[form].ask("round", batch, effort.seconds, limit=CALL_LIMIT))
             except ChildError as error:

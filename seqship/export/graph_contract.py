@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from seqship.errors import ModelError
-from seqship.pipelines.spec import BATCH, TIME, TOKEN_ID, Field
+from seqship.export.model_inputs import axes_of
+from seqship.pipelines.spec import TOKEN_ID, Field
 
 _PASSES = ("Identity", "Cast", "EnsureShape")
 _LOOKUPS = ("GatherV2", "Gather", "ResourceGather")
@@ -85,11 +86,4 @@ def _read(graph: _Frozen, placeholder: str, field: Field) -> Field:
 def _field(tensor: Any, name: str, role: str) -> Field:
     if tensor.shape.rank is None:
         raise ModelError(f"{role} {name!r} has an unknown number of axes; save it with a shape (tf.ensure_shape)")
-    return Field(name, tensor.dtype.name, _axes(tensor.shape.as_list()))
-
-
-def _axes(sizes: Sequence[int | None]) -> tuple[int | str, ...]:
-    free = (BATCH, TIME)
-    return tuple(
-        size if size is not None else free[i] if i < len(free) else f"axis_{i}" for i, size in enumerate(sizes)
-    )
+    return Field(name, tensor.dtype.name, axes_of(tensor.shape.as_list()))

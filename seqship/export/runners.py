@@ -43,7 +43,7 @@ def keras_runner(signature: ModelSignature) -> Runner:
             shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feed.items())
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             reason = next((line for line in reversed(lines) if not line.startswith("[[")), type(error).__name__)
-            raise ModelError(f"Keras itself cannot run the model on {shapes}: {reason[:200]}") from error
+            raise ModelError(f"the model itself cannot be run on {shapes}: {reason[:200]}") from error
 
     def call(feed: Feed) -> Outputs:
         values = [feed[name] if name in feed else np.zeros((1, sizes[name])) for name, _ in names]
