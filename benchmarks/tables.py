@@ -48,7 +48,7 @@ def conversion_table(rows: Sequence[conversion.Row]) -> str:
                 row.model,
                 FLAVOURS[row.keras],
                 *(f"{row.seconds[tool]:.2f} s" if tool in row.seconds else "failed" for tool in conversion.TOOLS),
-                "" if row.ratio is None else _shown(row.ratio),
+                "" if row.ratio is None else shown(row.ratio),
                 *(
                     " : ".join("-" if file is None else f"{getattr(file, what):,}" for file in files)
                     for what in ("nodes", "loops", "size")
@@ -88,11 +88,12 @@ def _place(one: Judged) -> str:
 
 def _cell(row: latency.Row, form: str) -> str:
     if form in row.ratio:
-        return _shown(row.ratio[form])
+        return shown(row.ratio[form])
     return {"n/a": "n/a", "": ""}.get(row.errors.get(form, ""), "failed")
 
 
-def _shown(ratio: Ratio) -> str:
+def shown(ratio: Ratio) -> str:
+    """Returns a ratio and its spread as text."""
     return f"{_times(ratio.median)} ({_times(ratio.low)[:-1]}-{_times(ratio.high)[:-1]})"
 
 

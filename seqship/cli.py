@@ -86,6 +86,10 @@ Epochs = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the data, the weights and the cases.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+Signature = Annotated[
+    list[str] | None,
+    typer.Option("--signature", metavar="NAME=SHAPE:DTYPE", help="An input, such as x=?,?,1:float32; repeatable."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Keras = Annotated[RecipeKeras, typer.Option("--keras", help="2 is tf-keras, 3 is Keras 3.")]
 SplitBy = Annotated[Split, typer.Option("--split", help="Split the data by beat, or by patient.")]
@@ -245,10 +249,7 @@ def export_command(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The bundle to make.")],
     keras: Annotated[KerasChoice, typer.Option("--keras", help="Which Keras reads the file.")] = KerasChoice.AUTO,
-    signature: Annotated[
-        list[str] | None,
-        typer.Option("--signature", metavar="NAME=SHAPE:DTYPE", help="An input, such as x=?,?,1:float32; repeatable."),
-    ] = None,
+    signature: Signature = None,
     opset: Annotated[
         int | None, typer.Option("--opset", metavar="N", help="ONNX operator set; default the newest.")
     ] = None,
@@ -333,6 +334,7 @@ def verify_command(
 def inspect_command(
     target: Annotated[str, typer.Argument(metavar="MODEL_OR_BUNDLE", help="A bundle, or what export takes.")],
     keras: Annotated[KerasChoice, typer.Option("--keras", help="Which Keras reads a file.")] = KerasChoice.AUTO,
+    signature: Signature = None,
     require_cudnn: Annotated[
         bool, typer.Option("--require-cudnn", help="Exit with 1 unless cuDNN can run every recurrent layer.")
     ] = False,
@@ -352,9 +354,12 @@ def inspect_command(
     else:
         quiet_tensorflow()
         from seqship.export.inspection import inspect_model
+        from seqship.export.signature import parse_field
         from seqship.models import load_model
 
-        rows = [row.to_json() for row in inspect_model(load_model(target, keras=keras.version()).model)]
+        inputs = [parse_field(text) for text in signature] if signature else None
+        model = load_model(target, keras=keras.version()).model
+        rows = [row.to_json() for row in inspect_model(model, input_signature=inputs)]
     if as_json:
         _print_json(rows)
     elif not rows:

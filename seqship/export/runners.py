@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from seqship.errors import ModelError
 from seqship.export.quiet import quiet
-from seqship.export.signature import ModelSignature
+from seqship.export.signature import ModelSignature, argument_name
 from seqship.pipelines.spec import STATE_PREFIX
 
 Feed = Mapping[str, NDArray[Any]]
@@ -81,7 +81,7 @@ def saved_model_runner(path: str | os.PathLike[str], signature: str = "serving_d
     def run(feed: Feed) -> Outputs:
         # The loaded object owns the variables: it must live as long as the function is called.
         called = "stream" if any(name.startswith(STATE_PREFIX) for name in feed) else signature
-        inputs = {name: tf.constant(feed[name], dtype) for name, dtype in dtypes[called].items()}
+        inputs = {argument_name(name): tf.constant(feed[name], dtype) for name, dtype in dtypes[called].items()}
         outputs: dict[str, Any] = loaded.signatures[called](**inputs)
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 

@@ -27,7 +27,7 @@ class TracedFunction:
 
 class _WithoutCaptures:
     def __init__(self, concrete: Any) -> None:
-        captured = {id(tensor) for tensor in concrete.graph.internal_captures}
+        captured = {id(tensor) for tensor in concrete.graph.internal_captures if tensor.dtype.name != "resource"}
         self.inputs = [tensor for tensor in concrete.inputs if id(tensor) not in captured]
         self._concrete = concrete
 
