@@ -95,6 +95,10 @@ def _unmarkable(call: LayerCall, specs: Sequence[RecurrentSpec]) -> tuple[str, .
 
     if not isinstance(call.sequence, tf.Tensor):
         return (f"its input is a {type(call.sequence).__name__}, not a dense tensor",)
+    if call.sequence.shape.rank != 3:
+        return (f"its input has {call.sequence.shape.rank or 'an unknown number of'} axes, not three",)
+    if call.mask is not None and call.mask.shape.rank != 2:
+        return (f"its mask has {call.mask.shape.rank or 'an unknown number of'} axes, not two",)
     if call.constants:
         return ("it is called with constants",)
     count = sum(STATES[spec.kind] for spec in specs)

@@ -146,6 +146,19 @@ def test_peepholes_and_states_in_the_cells_own_order(tmp_path: Path) -> None:
     assert (found.operators, found.loops) == ({"LSTM": 2}, 0)
 
 
+def test_a_mask_of_another_rank_keeps_the_loop(tmp_path: Path) -> None:
+    keras = load_flavour(3).keras
+    signal = keras.layers.Input((None, FEATURES), name="signal")
+    mask = keras.layers.Input((None, 1), dtype="bool", name="mask")
+    model = keras.Model([signal, mask], keras.layers.GRU(2, return_sequences=True)(signal, mask=mask))
+    found = to_onnx(model, tmp_path / "model.onnx")
+    assert (found.operators, found.audit[0].onnx_reasons) == ({}, ("its mask has 3 axes, not two",))
+    feed = {"signal": padded(), "mask": np.random.default_rng(0).random((4, 6, 1)) > 0.4}
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    ours: Any = session.run(None, feed)[0]
+    assert np.allclose(ours, model(list(feed.values())), atol=1e-5)
+
+
 # --- TimeDistributed.
 
 
