@@ -8,16 +8,11 @@ marker to the lowering, which looks up here what it stands for.
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import functools
-import inspect
-import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any
 
-from seqship.export.layer_call import LayerCall, read_call
-from seqship.export.states import active_exchange
+from seqship.export.interception import replacing_calls
 from seqship.models.flavour import Flavour
 from seqship.models.spec import STATES, RecurrentSpec
 
@@ -85,10 +80,6 @@ class Capture:
     left: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
-_active: contextvars.ContextVar[Capture | None] = contextvars.ContextVar("seqship_capture", default=None)
-_patches = threading.Lock()
-
-
 @contextlib.contextmanager
 def capture(flavour: Flavour, lowerable: Callable[[RecurrentSpec], tuple[str, ...]]) -> Generator[Capture]:
     """Marks recurrent layers for as long as the block runs, in this context alone.
@@ -100,49 +91,8 @@ def capture(flavour: Flavour, lowerable: Callable[[RecurrentSpec], tuple[str, ..
     Yields:
         What has been marked; it grows while the model is traced.
     """
-    intercept_calls(flavour)
+    from seqship.export.marking import mark
+
     captured = Capture(lowerable)
-    token = _active.set(captured)
-    try:
+    with replacing_calls(flavour, functools.partial(mark, captured)):
         yield captured
-    finally:
-        _active.reset(token)
-
-
-def intercept_calls(flavour: Flavour) -> None:
-    """Routes `call` of the recurrent classes through this module, once for the life of the process.
-
-    Outside of an active capture or exchange of states the wrapper is the original: the context variables, not the
-    patch, turn it on, so that exports in several threads do not see each other and nothing has to be undone.
-    """
-    names = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed")
-    with _patches:
-        for cls in (getattr(flavour.keras.layers, name) for name in names):
-            if not hasattr(cls.call, "__seqship_original__"):
-                cls.call = _routed(cls.call, flavour)
-
-
-def _routed(original: Callable[..., Any], flavour: Flavour) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if _active.get() is None and active_exchange() is None:
-            return original(layer, *args, **kwargs)
-        return _route(read_call(layer, flavour, original, args, kwargs))
-
-    # Bidirectional of tf-keras asks `getfullargspec`, which looks through no wrapper, whether a layer takes a mask.
-    call.__dict__.update({"__seqship_original__": original, "__signature__": inspect.signature(original)})
-    return call
-
-
-def _route(call: LayerCall) -> Any:
-    from seqship.export.marking import mark, result
-
-    captured, exchange = _active.get(), active_exchange()
-    kept = None if exchange is None else exchange.current.get(id(call.layer))
-    if exchange is None or kept is None or call.states:
-        marked = None if captured is None else mark(captured, call)
-        return call.run() if marked is None else result(call, *marked)
-    marked = None if captured is None else mark(captured, call.starting_from(kept))
-    output, finals = marked or call.run_from(kept)
-    exchange.current[id(call.layer)] = finals
-    return result(call, output, finals)

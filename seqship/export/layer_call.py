@@ -93,3 +93,23 @@ def read_call(
         mask = mask[0]
     states = () if state is None else tuple(tf.nest.flatten(state))
     return LayerCall(layer, flavour, original, bound, sequence, mask, states, constants)
+
+
+def result(call: LayerCall, output: Any, finals: Sequence[Any]) -> Any:
+    """Returns what the layer's call returns: with states behind the output where it returns states."""
+    outputs = output if isinstance(output, list) else [output]
+    if getattr(call.layer, "return_state", False):
+        outputs = [*outputs, *_nested_states(call.layer, finals)]
+    if len(outputs) == 1:
+        return outputs[0]
+    # tf-keras returns a list, Keras 3 a tuple; models that unpack or index do not see a difference.
+    return outputs if call.flavour.version == 2 else tuple(outputs)
+
+
+def _nested_states(layer: Any, finals: Sequence[Any]) -> list[Any]:
+    import tensorflow as tf
+
+    size = layer.cell.state_size if hasattr(layer, "cell") else None
+    if isinstance(size, list | tuple) and any(isinstance(part, list | tuple) for part in size):
+        return list(tf.nest.pack_sequence_as(list(size), list(finals)))  # StackedRNNCells
+    return list(finals)

@@ -28,31 +28,11 @@ def mark(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | None:
     return _mark_one(captured, call)
 
 
-def result(call: LayerCall, output: Any, finals: Sequence[Any]) -> Any:
-    """Returns what the layer's call returns: with states behind the output where it returns states."""
-    outputs = output if isinstance(output, list) else [output]
-    if getattr(call.layer, "return_state", False):
-        outputs = [*outputs, *_nested_states(call.layer, finals)]
-    if len(outputs) == 1:
-        return outputs[0]
-    # tf-keras returns a list, Keras 3 a tuple; models that unpack or index do not see a difference.
-    return outputs if call.flavour.version == 2 else tuple(outputs)
-
-
-def _nested_states(layer: Any, finals: Sequence[Any]) -> list[Any]:
-    import tensorflow as tf
-
-    size = layer.cell.state_size if hasattr(layer, "cell") else None
-    if isinstance(size, list | tuple) and any(isinstance(part, list | tuple) for part in size):
-        return list(tf.nest.pack_sequence_as(list(size), list(finals)))  # StackedRNNCells
-    return list(finals)
-
-
 def _mark_one(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | None:
     specs = _read(call)
     if specs:
         reasons = tuple(dict.fromkeys(reason for spec in specs for reason in captured.lowerable(spec)))
-        reasons += _unmarkable(call, specs)
+        reasons += unmarkable(call, specs)
     else:
         reasons = (unknown_layer(call.layer),)
     if reasons:
@@ -72,7 +52,7 @@ def _mark_both(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | No
     forward, backward = pair[0][0], pair[1][0]
     if not one_operator(forward, backward) or captured.lowerable(forward) or captured.lowerable(backward):
         return None
-    if _unmarkable(call, (forward, backward)):
+    if unmarkable(call, (forward, backward)):
         return None
     marker = Marker(
         forward, call.mask is not None, bool(call.states), backward=backward, merge_mode=call.layer.merge_mode
@@ -90,7 +70,8 @@ def _read(call: LayerCall) -> tuple[RecurrentSpec, ...]:
         return read_layer(call.layer, call.flavour)
 
 
-def _unmarkable(call: LayerCall, specs: Sequence[RecurrentSpec]) -> tuple[str, ...]:
+def unmarkable(call: LayerCall, specs: Sequence[RecurrentSpec]) -> tuple[str, ...]:
+    """Returns what of a call, not of its layer, no single operation can stand for."""
     import tensorflow as tf
 
     if not isinstance(call.sequence, tf.Tensor):
@@ -127,13 +108,10 @@ def _emit(captured: Capture, marker: Marker, call: LayerCall, name: str) -> tupl
     spec = marker.spec
     dtype = tf.as_dtype(spec.dtype)
     sequence = call.sequence
+    batch = sequence.shape[1 if spec.time_major else 0]
     mask = [] if call.mask is None else [tf.cast(call.mask, tf.bool)]
     states = [tf.cast(state, dtype) for state in _in_order(marker.cells, call.states)]
-    batch, time = sequence.shape[0], sequence.shape[1]
-    if spec.time_major:
-        batch, time = time, batch
-    steps = [time, batch] if spec.time_major else [batch, time]
-    shapes = [[*(steps if spec.return_sequences else [batch]), size] for size in marker.output_sizes]
+    shapes = [result_shape(call, spec, size) for size in marker.output_sizes]
     shapes += [[batch, size] for size in marker.state_sizes]
     with tf.name_scope(name):
         outputs = tf.numpy_function(
@@ -145,6 +123,14 @@ def _emit(captured: Capture, marker: Marker, call: LayerCall, name: str) -> tupl
     shaped = [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
     count = len(marker.output_sizes)
     return shaped[:count], _in_order(marker.cells, shaped[count:])
+
+
+def result_shape(call: LayerCall, spec: RecurrentSpec, size: int | None = None) -> list[int | None]:
+    """Returns the static shape of what a call gives; `size` is its width where it is not the layer's units."""
+    steps = call.sequence.shape.as_list()[:2]
+    if not spec.return_sequences:
+        steps = steps[1:] if spec.time_major else steps[:1]
+    return [*steps, size or spec.units]
 
 
 def _fold_time(call: LayerCall) -> tuple[Any, list[Any]] | None:

@@ -11,9 +11,11 @@ from typing import Any
 
 from seqship.atomic import writing_to
 from seqship.errors import ModelError
+from seqship.export.portable import portable_layers
 from seqship.export.quiet import quiet
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
+from seqship.models.flavour import flavour_of
 from seqship.models.saved import SavedGraph
 from seqship.pipelines.spec import Field
 
@@ -68,10 +70,12 @@ def to_saved_model(
 
     signature = signature or export_signature(model, inputs=input_signature)
     plain = signature.stateless or signature
-    concrete = plain.traceable().get_concrete_function(*plain.tensor_specs())
-    functions = {SERVING_DEFAULT: concrete}
+    with portable_layers(flavour_of(model)):
+        concrete = plain.traceable().get_concrete_function(*plain.tensor_specs())
+        functions = {SERVING_DEFAULT: concrete}
+        if signature.stateless is not None:
+            functions[STREAM] = signature.traceable().get_concrete_function(*signature.tensor_specs())
     if signature.stateless is not None:
-        functions[STREAM] = signature.traceable().get_concrete_function(*signature.tensor_specs())
         # The names of the signature's inputs; an argument of a function cannot be called state/<layer>/h.
         functions[STREAM]._arg_keywords = [field.name for field in signature.inputs]
     module: Any = tf.Module(name="seqship")

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from seqship.errors import ModelError
-from seqship.export.capture import intercept_calls
 from seqship.export.graph_signature import graph_signature
+from seqship.export.interception import intercept_calls
 from seqship.export.signature import ModelSignature, model_signature
 from seqship.export.states import StatefulLayer, run_from_states, stateful_layers
 from seqship.models.flavour import flavour_of

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seqship.export import OnnxExport, to_onnx
-from seqship.export.capture import intercept_calls
+from seqship.export.interception import intercept_calls
 from seqship.models.flavour import Flavour, load_flavour
 
 Array = NDArray[Any]
