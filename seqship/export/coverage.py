@@ -52,8 +52,10 @@ NATIVE: tuple[Construct, ...] = (
 )
 
 FALLBACK: tuple[Construct, ...] = (
-    Construct("any other activation", "`Loop`", "the operators have none but those above"),
-    Construct("float64, float16, mixed precision", "`Loop`", "onnxruntime's recurrent operators compute in float32"),
+    Construct("any other activation", "`Loop`", "the operators have none but those above (Softplus overflows)"),
+    Construct("Keras 3 in float64", "`Loop`", "onnxruntime's recurrent operators compute in float32"),
+    Construct("`mixed_float16`", "`Loop`", "half precision rounds more than the proof allows: it says not equivalent"),
+    Construct("dropout with `training=True`", "`Loop`", "random in every runtime: it cannot be proven"),
     Construct("`ConvLSTM1D`, `ConvLSTM2D`, `ConvLSTM3D`", "`Loop`", "ONNX has no such operator"),
     Construct("cells of your own, `RNN(cell, constants)`", "`Loop`", "nobody knows what they compute"),
     Construct("classes derived from `LSTM`, `GRU`, ...", "`Loop`", "their `call` may do anything"),
@@ -64,6 +66,8 @@ FALLBACK: tuple[Construct, ...] = (
 REFUSED: tuple[Construct, ...] = (
     Construct("an operation without an ONNX counterpart (`TextVectorization`)", "no file", "named with its layer"),
     Construct("`stateful=True` of ConvLSTM or of a cell of your own", "no file", "the state would be lost"),
+    Construct("`gelu`, `bfloat16`", "no file", "tf2onnx has no Erfc, onnxruntime no such operators"),
+    Construct("a stateful layer that is called with `initial_state`", "no file", "it would have two states"),
     Construct("float64 `LSTM` and `GRU` of tf-keras", "no file", "tf2onnx makes operators that onnxruntime cannot run"),
 )
 

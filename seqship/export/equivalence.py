@@ -144,6 +144,7 @@ def check_equivalence(
     data: Sequences | None = None,
     cases: Sequence[Case] | None = None,
     seed: int = 0,
+    input_signature: Sequence[Field] | None = None,
     signature: ModelSignature | None = None,
     progress: Progress | None = None,
 ) -> EquivalenceReport:
@@ -156,13 +157,14 @@ def check_equivalence(
         data: Real sequences for a model with one input; every one is compared.
         cases: What to try; the full grid that the model takes if left out.
         seed: Seed of the inputs.
+        input_signature: Contracts of the inputs, where the export was given them.
         signature: The signature where it has been made already.
         progress: Told how far it is.
 
     Raises:
         ModelError: An export cannot be loaded.
     """
-    signature = signature or export_signature(model)
+    signature = signature or export_signature(model, inputs=input_signature)
     runners: dict[str, Runner] = {}
     if saved_model is not None:
         runners["saved_model"] = saved_model_runner(saved_model)

@@ -61,6 +61,8 @@ def _routed(original: Callable[..., Any], flavour: Flavour) -> Callable[..., Any
 def _route(call: LayerCall) -> Any:
     replacement, exchange = _replacement.get(), active_exchange()
     kept = None if exchange is None else exchange.current.get(id(call.layer))
+    if exchange is not None and kept is not None and call.states:
+        exchange.overruled.append(str(call.layer.name))
     if exchange is None or kept is None or call.states:
         made = None if replacement is None else replacement(call)
         return call.run() if made is None else result(call, *made)

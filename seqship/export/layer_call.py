@@ -24,6 +24,7 @@ class LayerCall:
         mask: Its mask (batch, time), None without.
         states: The initial states as a flat list, empty without.
         constants: Whether constants are passed to the cell at each step.
+        training: Whether it is called as in training.
     """
 
     layer: Any
@@ -34,6 +35,7 @@ class LayerCall:
     mask: Any
     states: tuple[Any, ...]
     constants: bool
+    training: bool
 
     def starting_from(self, states: Sequence[Any]) -> LayerCall:
         """Returns the same call with initial states, flat."""
@@ -92,7 +94,8 @@ def read_call(
     if isinstance(mask, list | tuple):
         mask = mask[0]
     states = () if state is None else tuple(tf.nest.flatten(state))
-    return LayerCall(layer, flavour, original, bound, sequence, mask, states, constants)
+    training = arguments.get("training") is True
+    return LayerCall(layer, flavour, original, bound, sequence, mask, states, constants, training)
 
 
 def result(call: LayerCall, output: Any, finals: Sequence[Any]) -> Any:

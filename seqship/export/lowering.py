@@ -42,8 +42,8 @@ class Lowering:
     captured: Capture
     padding: Padding = "any"
     compactions: dict[tuple[int, str], Compaction] = field(default_factory=dict[tuple[int, str], Compaction])
-    compacted: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
-    steps_first: dict[str, str] = field(default_factory=dict[str, str])
+    compacted: dict[tuple[int, str], tuple[str, str]] = field(default_factory=dict[tuple[int, str], tuple[str, str]])
+    steps_first: dict[tuple[int, str], str] = field(default_factory=dict[tuple[int, str], str])
 
     def handlers(self) -> dict[str, Any]:
         """Returns the `custom_op_handlers` of tf2onnx."""
@@ -79,7 +79,7 @@ class Lowering:
             mask = graph.one("Transpose", [mask], perm=[1, 0])
         compaction = None if mask is None else self._compaction(graph, graph.root(mask))
         if compaction is not None:
-            known, by = self.compacted.get(sequence, ("", ""))
+            known, by = self.compacted.get(_key(graph, sequence), ("", ""))
             sequence = known if by == compaction.mask else compaction.apply(graph, sequence)
         output, finals = self._run_all(graph, marker, sequence, rest, compaction)
         zero = graph.constant(np.zeros((), spec.dtype))
@@ -170,7 +170,7 @@ class Lowering:
         zero_masked = spec.zero_output_for_mask
         restored = compaction.restore(graph, output, zero, zero_masked=zero_masked, backwards=spec.go_backwards)
         if not spec.go_backwards:  # Keras shows such a sequence reversed, but hands its mask on as it is.
-            self.compacted[restored] = (output, compaction.mask)
+            self.compacted[_key(graph, restored)] = (output, compaction.mask)
         return restored
 
     def _last(
@@ -191,7 +191,7 @@ class Lowering:
         return shown
 
     def _compaction(self, graph: OnnxGraph, mask: str) -> Compaction:
-        key = (id(graph.ctx), mask)
+        key = _key(graph, mask)
         if key not in self.compactions:
             right = self.padding == "right" or is_right_padded(graph, mask)
             self.compactions[key] = compact(graph, mask, right_padded=right)
@@ -199,15 +199,21 @@ class Lowering:
 
     def _steps_first(self, graph: OnnxGraph, sequence: str) -> str:
         """Returns a sequence (batch, time, n) as (time, batch, n)."""
-        if sequence not in self.steps_first:
-            self.steps_first[sequence] = graph.swap_batch_time(sequence)
-        return self.steps_first[sequence]
+        key = _key(graph, sequence)
+        if key not in self.steps_first:
+            self.steps_first[key] = graph.swap_batch_time(sequence)
+        return self.steps_first[key]
 
     def _batch_first(self, graph: OnnxGraph, sequence: str) -> str:
         """Returns a sequence (time, batch, n) as (batch, time, n)."""
         turned = graph.swap_batch_time(sequence)
-        self.steps_first[turned] = sequence
+        self.steps_first[_key(graph, turned)] = sequence
         return turned
+
+
+def _key(graph: OnnxGraph, tensor: str) -> tuple[int, str]:
+    """A branch or a body of a loop is a graph of its own, and sees no node of another."""
+    return id(graph.ctx), tensor
 
 
 def _masks_backwards(spec: RecurrentSpec) -> bool:

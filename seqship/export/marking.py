@@ -80,6 +80,8 @@ def unmarkable(call: LayerCall, specs: Sequence[RecurrentSpec]) -> tuple[str, ..
         return (f"its input has {call.sequence.shape.rank or 'an unknown number of'} axes, not three",)
     if call.mask is not None and call.mask.shape.rank != 2:
         return (f"its mask has {call.mask.shape.rank or 'an unknown number of'} axes, not two",)
+    if call.training and any(spec.dropout or spec.recurrent_dropout for spec in specs):
+        return ("it is called with training=True: its dropout is random",)
     if call.constants:
         return ("it is called with constants",)
     count = sum(STATES[spec.kind] for spec in specs)
@@ -111,6 +113,9 @@ def _emit(captured: Capture, marker: Marker, call: LayerCall, name: str) -> tupl
     batch = sequence.shape[1 if spec.time_major else 0]
     mask = [] if call.mask is None else [tf.cast(call.mask, tf.bool)]
     states = [tf.cast(state, dtype) for state in _in_order(marker.cells, call.states)]
+    if batch != 1:  # One row of states serves a whole batch in Keras.
+        rows = tf.shape(sequence)[1 if spec.time_major else 0]
+        states = [tf.broadcast_to(state, [rows, state.shape[1]]) if state.shape[0] == 1 else state for state in states]
     shapes = [result_shape(call, spec, size) for size in marker.output_sizes]
     shapes += [[batch, size] for size in marker.state_sizes]
     with tf.name_scope(name):
@@ -147,7 +152,7 @@ def _fold_time(call: LayerCall) -> tuple[Any, list[Any]] | None:
     package = call.flavour.keras.__name__
     parts = [wrapped, *(all_layers(wrapped) if hasattr(wrapped, "_flatten_layers") else ())]
     own = all(type(part).__module__.startswith(f"{package}.") and type(part).__name__ != "Lambda" for part in parts)
-    if not own or any(getattr(part, "stateful", False) for part in parts):
+    if not own or any(getattr(part, "stateful", False) or _along_batch(part) for part in parts):
         return None
     if call.flavour.version == 2:
         # Reshaping is what tf-keras does itself, unless it knows the batch size; with a mask it then repeats outputs.
@@ -164,6 +169,13 @@ def _fold_time(call: LayerCall) -> tuple[Any, list[Any]] | None:
     shape = tf.shape(inputs)
     unfolded = tf.reshape(output, tf.concat([shape[:2], tf.shape(output)[1:]], 0))
     return tf.ensure_shape(unfolded, [inputs.shape[0], inputs.shape[1], *output.shape[1:]]), []
+
+
+def _along_batch(layer: Any) -> bool:
+    """Whether a layer works along the axis of the batch, a Softmax of axis 0, say."""
+    import tensorflow as tf
+
+    return any(axis == 0 for axis in tf.nest.flatten(getattr(layer, "axis", None)) if isinstance(axis, int))
 
 
 def _folded(tensor: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -109,7 +110,7 @@ def _input_structure(model: Any) -> Any:
 
 def _input_names(names: list[str]) -> list[str]:
     made_up = "inputs"
-    cleaned = [re.sub(r"\W", "_", name.partition(":")[0]) for name in names]
+    cleaned = [ascii_name(name.partition(":")[0]) for name in names]
     chosen = [name for name in cleaned if not _MADE_UP.fullmatch(name)]
     for position, name in enumerate(cleaned, start=1):
         if _MADE_UP.fullmatch(name):
@@ -118,12 +119,22 @@ def _input_names(names: list[str]) -> list[str]:
     return unique_names(chosen)
 
 
+def ascii_name(name: str) -> str:
+    """Returns a name that TensorFlow, ONNX and Python can call a tensor by: of letters, digits and underscores."""
+    cleaned = re.sub(r"\W", "_", name, flags=re.ASCII)
+    # TensorFlow makes arguments of the names of a signature.
+    if bare[0].isdigit():
+        return f"tensor_{bare}"
+    bare = cleaned.strip("_") or "tensor"
+    return f"{bare}_" if keyword.iskeyword(bare) or bare == "self" else bare if cleaned.startswith("_") else cleaned
+
+
 def unique_names(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
     """Numbers the names that are there already: an ONNX graph has one name space for inputs and outputs."""
     unique: list[str] = []
     for name in names:
         chosen, number = name, 1
-        while chosen in (*taken, *unique):
+        while chosen.lower() in {name.lower() for name in (*taken, *unique)}:  # TensorFlow tells no case apart.
             number += 1
             chosen = f"{name}_{number}"
         unique.append(chosen)

@@ -154,7 +154,7 @@ def write_onnx(
         ProofError: A Loop is left and `allow_loop` is off.
     """
     _refuse_unknown(proto)
-    make_states_optional(proto, signature.states)
+    make_states_optional(proto, signature.inputs)
     _name_axes(proto, signature)
     _keep_contract(proto, signature)
     _refuse_double(proto)

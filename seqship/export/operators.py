@@ -17,6 +17,7 @@ ONNX_OPERATORS: dict[Kind, str] = {"LSTM": "LSTM", "GRU": "GRU", "SimpleRNN": "R
 # Keras: i f c o; ONNX: i o f c. Both order the GRU's gates z (update) r (reset) h (hidden).
 _GATE_ORDER: dict[Kind, tuple[int, ...]] = {"LSTM": (0, 3, 1, 2), "GRU": (0, 1, 2), "SimpleRNN": (0,)}
 
+# Without Softplus: onnxruntime's exp overflows, and gives infinity or NaN where the input is 89 or more.
 ACTIVATIONS = {
     "tanh": "Tanh",
     "sigmoid": "Sigmoid",
@@ -24,7 +25,6 @@ ACTIVATIONS = {
     "linear": "Affine",
     "hard_sigmoid": "HardSigmoid",
     "softsign": "Softsign",
-    "softplus": "Softplus",
     "elu": "Elu",
     "leaky_relu": "LeakyRelu",
 }

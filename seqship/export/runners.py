@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from seqship.errors import ModelError
 from seqship.export.quiet import quiet
-from seqship.export.signature import ModelSignature, argument_name
+from seqship.export.signature import ModelSignature
 from seqship.pipelines.spec import STATE_PREFIX
 
 Feed = Mapping[str, NDArray[Any]]
@@ -73,15 +73,19 @@ def saved_model_runner(path: str | os.PathLike[str], signature: str = "serving_d
     if signature not in loaded.signatures:
         present = ", ".join(loaded.signatures) or "none"
         raise ModelError(f"{os.fspath(path)} has no signature {signature!r}, it has: {present}")
-    dtypes = {
-        name: {spec.name: spec.dtype for spec in function.structured_input_signature[1].values()}
+    arguments = {
+        name: {
+            # An argument cannot be called state/<layer>/h; TensorFlow keeps that name beside it.
+            spec.name if spec.name.startswith(STATE_PREFIX) else key: (key, spec.dtype)
+            for key, spec in function.structured_input_signature[1].items()
+        }
         for name, function in loaded.signatures.items()
     }
 
     def run(feed: Feed) -> Outputs:
         # The loaded object owns the variables: it must live as long as the function is called.
         called = "stream" if any(name.startswith(STATE_PREFIX) for name in feed) else signature
-        inputs = {argument_name(name): tf.constant(feed[name], dtype) for name, dtype in dtypes[called].items()}
+        inputs = {key: tf.constant(feed[name], dtype) for name, (key, dtype) in arguments[called].items()}
         outputs: dict[str, Any] = loaded.signatures[called](**inputs)
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 

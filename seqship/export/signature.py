@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqship.errors import ModelError
-from seqship.export.model_inputs import axes_of, is_symbolic, model_inputs, unique_names
+from seqship.export.model_inputs import ascii_name, axes_of, is_symbolic, model_inputs, unique_names
+from seqship.models.flavour import flavour_of
 from seqship.pipelines.spec import Field
 
 
@@ -47,9 +48,10 @@ class ModelSignature:
         def sizes(field: Field) -> list[int | None]:
             return [None if isinstance(size, str) else size for size in field.shape]
 
+        names = argument_names([field.name for field in self.inputs])
         return [
-            tf.TensorSpec(sizes(field), tf.as_dtype(field.dtype), name=argument_name(field.name))
-            for field in self.inputs
+            tf.TensorSpec(sizes(field), tf.as_dtype(field.dtype), name=name)
+            for field, name in zip(self.inputs, names, strict=True)
         ]
 
     def traceable(self) -> Any:
@@ -85,9 +87,12 @@ def model_signature(
 
     named = model_inputs(model, inputs)
     nested = isinstance(named.structure, dict) or len(named.fields) > 1
+    flavour = flavour_of(model)
+    # Each Keras has an order of its own for the entries of a dict; Keras 3 keeps that of an OrderedDict.
+    pack = tf.nest.pack_sequence_as if flavour.version == 2 else flavour.keras.tree.pack_sequence_as
 
     def call(*tensors: Any) -> Any:
-        arguments = tf.nest.pack_sequence_as(named.structure, list(tensors)) if nested else tensors[0]
+        arguments = pack(named.structure, list(tensors)) if nested else tensors[0]
         return model(arguments, training=False)
 
     inputs, made = _trace_first(model, call, named.candidates())
@@ -130,9 +135,9 @@ def _trace_first(
     raise AssertionError("there is always a candidate")
 
 
-def argument_name(name: str) -> str:
-    """Returns the name of the argument that stands for an input; TensorFlow allows letters, digits and underscores."""
-    return "".join(character if character.isalnum() else "_" for character in name)
+def argument_names(names: Sequence[str]) -> list[str]:
+    """Returns the names of the arguments that stand for inputs; TensorFlow allows letters, digits and underscores."""
+    return unique_names([re.sub(r"\W", "_", name, flags=re.ASCII) for name in names])
 
 
 def parse_field(text: str) -> Field:
@@ -155,18 +160,20 @@ def _output_names(model: Any, made: Any, symbolic: bool) -> list[str]:
     import tensorflow as tf
 
     if isinstance(made, dict):
-        names = [re.sub(r"\W", "_", str(key)) for key in sorted(made)]
-        if len(names) == len(tf.nest.flatten(made)):
+        names = [ascii_name(str(key)) for key in sorted(made)]
+        if not any(tf.nest.is_nested(value) for value in made.values()):
             return names
     count = len(tf.nest.flatten(made))
     if symbolic:
-        names = [re.sub(r"\W", "_", str(tensor._keras_history[0].name)) for tensor in model.outputs]
+        names = [ascii_name(str(tensor._keras_history[0].name)) for tensor in model.outputs]
     else:
         names = ["outputs"] * count
     return names
 
 
 def _field(tensor: Any, name: str) -> Field:
+    if not hasattr(tensor, "shape") or not hasattr(tensor, "dtype"):
+        raise ModelError(f"output {name!r} is {tensor!r}, which is no tensor; leave it out, or give it as one")
     if tensor.shape.rank is None:
         raise ModelError(f"output {name!r} has an unknown number of axes; give it a shape with tf.ensure_shape")
     return Field(name, tensor.dtype.name, axes_of(tensor.shape.as_list()))

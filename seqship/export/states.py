@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seqship.errors import ModelError
@@ -37,9 +38,15 @@ class StatefulLayer:
 
 @dataclass(eq=False)
 class StateExchange:
-    """States on their way through one trace, by the identity of the layer."""
+    """States on their way through one trace.
+
+    Attributes:
+        current: The states of each layer, by its identity.
+        overruled: Names of the layers that were called with other states than their own.
+    """
 
     current: dict[int, Sequence[Any]] = field(default_factory=dict[int, Sequence[Any]])
+    overruled: list[str] = field(default_factory=list[str])
 
 
 _active: contextvars.ContextVar[StateExchange | None] = contextvars.ContextVar("seqship_states", default=None)
@@ -97,8 +104,20 @@ def stateful_layers(model: Any) -> tuple[StatefulLayer, ...]:
             for spec in specs
             for part in _parts(spec)
         ]
-        found.append(StatefulLayer(layer, tuple(fields), specs[0].time_major))
+        found.append(StatefulLayer(layer, _told_apart(fields), specs[0].time_major))
     return tuple(found)
+
+
+def _told_apart(fields: Sequence[Field]) -> tuple[Field, ...]:
+    """Numbers the states of cells that bear one name."""
+    seen: Counter[str] = Counter()
+    named: list[Field] = []
+    for field_ in fields:
+        seen[field_.name] += 1
+        number = seen[field_.name]
+        path, _, part = field_.name.rpartition("/")
+        named.append(field_ if number == 1 else replace(field_, name=f"{path}_{number}/{part}"))
+    return tuple(named)
 
 
 def _state_name(path: str, part: str) -> str:
@@ -137,4 +156,9 @@ def run_from_states(
         ]
     with exchange_states(given) as exchange:
         outputs = run()
+    if exchange.overruled:
+        raise ModelError(
+            f"layer {exchange.overruled[0]!r} is stateful and called with initial_state: it would have two states; "
+            "build it with stateful=False, or leave initial_state out"
+        )
     return outputs, [state for stateful in layers for state in exchange.current[id(stateful.layer)]]

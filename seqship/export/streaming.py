@@ -9,7 +9,7 @@ from typing import Any
 from seqship.errors import ModelError
 from seqship.export.graph_signature import graph_signature
 from seqship.export.interception import intercept_calls
-from seqship.export.signature import ModelSignature, model_signature
+from seqship.export.signature import ModelSignature, argument_names, model_signature
 from seqship.export.states import StatefulLayer, run_from_states, stateful_layers
 from seqship.models.flavour import flavour_of
 from seqship.models.saved import SavedGraph
@@ -31,6 +31,10 @@ def export_signature(
     """
     if isinstance(model, SavedGraph):
         return graph_signature(model, inputs=inputs, outputs=outputs)
+    import tensorflow as tf
+
+    if not tf.executing_eagerly():
+        raise ModelError("a model is exported eagerly, and this is within a tf.function or tf.Graph; export it outside")
     signature = model_signature(model, inputs=inputs, outputs=outputs)
     layers = stateful_layers(model)  # After the model was traced: a model that was never called has no layers before.
     if not layers:
@@ -57,6 +61,9 @@ def streaming_signature(plain: ModelSignature, layers: Sequence[StatefulLayer]) 
     finals = [replace(field, name=field.name + STATE_OUT) for field in states]
     inputs = tuple(_any_batch(field) for field in plain.inputs)
     outputs = tuple(_any_batch(field) for field in plain.outputs)
+    arguments = {name: field.name for field, name in zip(states, argument_names([s.name for s in states]), strict=True)}
+    if taken := [field.name for field in inputs if field.name in arguments]:
+        raise ModelError(f"input {taken[0]!r} is called as the state {arguments[taken[0]]!r} is; give it another name")
     axis = 1 if any(layer.time_major for layer in layers) else 0
 
     def run(*tensors: Any) -> tuple[dict[str, Any], list[Any]]:

@@ -23,6 +23,8 @@ def cell_classes(flavour: Flavour) -> dict[type, Kind]:
 def read_cell(cell: Any, flavour: Flavour) -> dict[str, Any]:
     """Returns the fields of `RecurrentSpec` that a built cell decides; none if the cell is not known."""
     kind = cell_classes(flavour).get(type(cell))
+    if "call" in vars(cell) or not _has_variables(cell):
+        return {}  # Somebody has put something of their own in.
     if kind is None:
         known = (type(cell).__module__, type(cell).__qualname__) == _PEEPHOLE_CELL
         return _read_peephole_cell(cell, flavour) if known else {}
@@ -41,6 +43,12 @@ def read_cell(cell: Any, flavour: Flavour) -> dict[str, Any]:
         "recurrent_dropout": float(cell.recurrent_dropout),
         "dtype": str(cell.compute_dtype),
     }
+
+
+def _has_variables(cell: Any) -> bool:
+    """Whether the weights are variables, not tensors that are made anew at each call (weight dropout)."""
+    weights = [getattr(cell, name, None) for name in ("kernel", "recurrent_kernel", "bias")]
+    return all(weight is None or hasattr(weight, "assign") for weight in weights)
 
 
 def _read_peephole_cell(cell: Any, flavour: Flavour) -> dict[str, Any]:

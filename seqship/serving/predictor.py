@@ -200,6 +200,8 @@ class Predictor:
             )
         for name, array in feed.items():
             field = expected[name]
+            if not isinstance(array, np.ndarray):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise DataError(f"input {name!r} must be a NumPy array, got {type(array).__name__}")
             if array.dtype != np.dtype(object if field.dtype == "string" else field.dtype) or not _fits(
                 array.shape, field
             ):
@@ -209,6 +211,10 @@ class Predictor:
                 )
             if field.has_time and not array.shape[1]:
                 raise DataError(f"input {name!r} is shaped {array.shape}: no steps; a sequence has at least one")
+        rows = len(feed[min(needed)])
+        for name, field in expected.items():
+            if field.is_state and name in feed and len(feed[name]) not in (1, rows):
+                raise DataError(f"state {name!r} has {len(feed[name])} rows; the batch has {rows}")
         if not all(len(feed[name]) for name in needed):
             return self._prediction(self._empty())  # onnxruntime 1.31's GRU reads beyond the end of an empty batch.
         return self._prediction(self._run(feed))
