@@ -19,6 +19,7 @@ from benchmarks.targets import Judged
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 TITLES = {
+    SEQSHIP: "Milliseconds of one call, seqship",
     STOCK: "Stock tf2onnx, by seqship",
     KERAS_EXPORT: "Keras 3's own export, by seqship",
     SAVED_MODEL: "The SavedModel in TensorFlow, by seqship",
@@ -42,21 +43,20 @@ def replaced(page: str, figures: str) -> str:
 def figures(document: dict[str, Any]) -> str:
     """Returns the figures of one run as Markdown."""
     settings = document["settings"]
-    loads = " and ".join(f"{settings[f'load_average_{when}']:.1f}" for when in ("before", "after"))
+    loads = " before and ".join(f"{settings[f'load_average_{when}']:.1f}" for when in ("before", "after"))
     parts = [
         ", ".join(f"{package} {number}" for package, number in settings["versions"].items())
-        + f"; {settings['threads']} threads for each, {settings['cores']} cores, load average before and after {loads}.",
-        "### Milliseconds of one call, seqship\n\n" + _by_batch(document, _milliseconds),
+        + f"; {settings['threads']} threads for each, {settings['cores']} cores, load average {loads} after.",
     ]
     for runtime, title in TITLES.items():
-        parts.append(f"### {title}\n\n" + _by_batch(document, lambda row, runtime=runtime: _ratio(row, runtime)))
+        parts.append(f"### {title}\n\n" + _by_batch(document, runtime))
     parts.append("### Conversion to ONNX\n\n" + _conversion(document["conversion"]))
     judged = [Judged(**one) for one in document["judged"]]
     parts.append("### Targets\n\n```text\n" + verdicts(judged) + "\n```")
     return "\n\n".join(part for part in parts if not part.endswith("\n\n"))
 
 
-def _by_batch(document: dict[str, Any], cell: Any) -> str:
+def _by_batch(document: dict[str, Any], runtime: str) -> str:
     """Returns one line for each model with a cell for each batch size; nothing where all cells are empty."""
     batches: list[int] = document["settings"]["batches"]
     models: dict[tuple[str, int], list[dict[str, Any]]] = {}
@@ -64,7 +64,7 @@ def _by_batch(document: dict[str, Any], cell: Any) -> str:
         models.setdefault((row["model"], row["keras"]), []).append(row)
     lines: list[list[str]] = []
     for (name, keras), rows in models.items():
-        cells = [cell(row) for row in rows]
+        cells = [_milliseconds(row) if runtime == SEQSHIP else _ratio(row, runtime) for row in rows]
         if any(cells):
             lines.append([name, FLAVOURS[keras], str(rows[0]["steps"]), _loops(rows[0]), *cells])
     head = ["model", "Keras", "steps", "stock Loops", *(f"batch {batch}" for batch in batches)]

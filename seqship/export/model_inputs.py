@@ -123,10 +123,12 @@ def ascii_name(name: str) -> str:
     """Returns a name that TensorFlow, ONNX and Python can call a tensor by: of letters, digits and underscores."""
     cleaned = re.sub(r"\W", "_", name, flags=re.ASCII)
     # TensorFlow makes arguments of the names of a signature.
+    bare = cleaned.strip("_") or "tensor"
     if bare[0].isdigit():
         return f"tensor_{bare}"
-    bare = cleaned.strip("_") or "tensor"
-    return f"{bare}_" if keyword.iskeyword(bare) or bare == "self" else bare if cleaned.startswith("_") else cleaned
+    if keyword.iskeyword(bare) or bare == "self":
+        return f"{bare}_"
+    return bare if cleaned.startswith("_") else cleaned
 
 
 def unique_names(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:

