@@ -17,7 +17,7 @@ help:
 	@echo "make ship    train a recipe, export it, prove the exports equal, write the bundle (RECIPE=$(RECIPE) OUT=$(OUT) ARGS=...)"
 	@echo "make test    the test suite"
 	@echo "make check   formatting, lint, types, generated docs"
-	@echo "make bench   ratios, side by side, on this machine (DATA=path for real data)"
+	@echo "make bench   ratios, side by side, on this machine (ARGS=--quick for a first look)"
 	@echo "make fuzz    random architectures in Keras, onnxruntime and NumPy, for hours (CASES=$(CASES) SEED=$(SEED))"
 
 # One environment, made once and made again when the lock or the project's metadata changes.
@@ -46,7 +46,7 @@ docs: $(READY)
 	@$(BIN)/python docs/generate.py
 
 bench: $(READY)
-	@$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA)) $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: $(READY)
 	@$(BIN)/python -m tests.export.fuzz --cases $(CASES) --seed $(SEED) $(ARGS)
