@@ -72,9 +72,8 @@ def _pair(made: Portable, call: LayerCall) -> tuple[Any, list[Any]] | None:
     name = f"{spec.kind.lower()}_{uuid.uuid4()}"
     made.pairs.setdefault(spec.name, []).append(name)
     form = Form.of(spec)
-    with tf.name_scope(spec.name):
-        last, whole, *finals, _ = _function(form, standard, name, "CPU")(*arguments)
-        _function(form, on_cudnn, name, "GPU").get_concrete_function(*arguments).add_to_graph()
+    last, whole, *finals, _ = _function(form, standard, name, "CPU")(*arguments)
+    _function(form, on_cudnn, name, "GPU").get_concrete_function(*arguments).add_to_graph()
     output = whole if spec.return_sequences else last
     if spec.time_major and spec.return_sequences:
         output = tf.transpose(output, [1, 0, 2])
