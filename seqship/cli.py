@@ -347,6 +347,7 @@ def inspect_command(
     from seqship.models.saved import is_saved_model
 
     rows: list[dict[str, Any]]
+    remarks: tuple[str, ...] = ()
     if Path(target).is_dir() and not is_saved_model(Path(target)):
         from seqship.export import read_bundle
 
@@ -360,6 +361,10 @@ def inspect_command(
         inputs = [parse_field(text) for text in signature] if signature else None
         model = load_model(target, keras=keras.version()).model
         rows = [row.to_json() for row in inspect_model(model, input_signature=inputs)]
+        if is_saved_model(Path(target)):
+            from seqship.export.saved_model_lint import lint_saved_model
+
+            remarks = lint_saved_model(Path(target))
     if as_json:
         _print_json(rows)
     elif not rows:
@@ -368,6 +373,8 @@ def inspect_command(
         print(f"{row['layer']}: {row['kind']}({row['units']}), {row['params']:,} parameters")
         print(f"  onnx    {row['onnx']}{_because(row['onnx_reasons'])}")
         print(f"  cudnn   {'eligible' if row['cudnn_eligible'] else 'not eligible'}{_because(row['reasons'])}")
+    for remark in remarks:  # The JSON is a list of layers.
+        print(f"remark: {remark}", file=sys.stderr if as_json else sys.stdout)
     if require_cudnn and not all(row["cudnn_eligible"] for row in rows):
         raise typer.Exit(1)
 

@@ -169,8 +169,8 @@ class Lowering:
             return graph.one("Where", [valid, shown, zero])
         zero_masked = spec.zero_output_for_mask
         restored = compaction.restore(graph, output, zero, zero_masked=zero_masked, backwards=spec.go_backwards)
-        if not spec.go_backwards:  # Keras shows such a sequence reversed, but hands its mask on as it is.
-            self.compacted[_key(graph, restored)] = (output, compaction.mask)
+        # Of a layer that runs backwards this is not what a layer above it sees: Keras shows it reversed.
+        self.compacted[_key(graph, restored)] = (output, compaction.mask)
         return restored
 
     def _last(

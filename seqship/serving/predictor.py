@@ -66,7 +66,8 @@ class Predictor:
         Args:
             path: The bundle's directory or the `.onnx` file.
             providers: onnxruntime's execution providers in order of preference; the CPU if left out.
-            threads: Threads of one call; onnxruntime's own choice if left out.
+            threads: Threads of one call; onnxruntime's own choice if left out. Small recurrent models gain nothing by
+                more than one, which suffers least where the machine has other work.
 
         Raises:
             BundleError: It is neither.

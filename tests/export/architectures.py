@@ -319,6 +319,14 @@ def _bidirectional_states_as_inputs(k: Any) -> Any:
     return k.Model([source, *states], both(source, initial_state=states))
 
 
+@architecture("bidirectional-lstm-states-as-inputs", LSTM=1, masked=True)
+def _bidirectional_lstm_states_as_inputs(k: Any) -> Any:
+    source, masked = masked_signal(k)
+    states = [k.layers.Input((UNITS,), name=name) for name in ("ahead_h", "ahead_c", "back_h", "back_c")]
+    both = k.layers.Bidirectional(k.layers.LSTM(UNITS, return_state=True))
+    return k.Model([source, *states], both(masked, initial_state=states))
+
+
 @architecture("tagger", LSTM=1, masked=True)
 def _tagger(k: Any) -> Any:
     n = k.layers

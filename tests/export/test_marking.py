@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from seqship.export import OnnxExport, to_onnx
 from seqship.export.interception import intercept_calls
+from seqship.export.runners import keras_runner
+from seqship.export.streaming import export_signature
 from seqship.models.flavour import Flavour, load_flavour
 
 Array = NDArray[Any]
@@ -171,6 +173,20 @@ def test_steps_are_folded_into_the_batch(flavour: Flavour, tmp_path: Path) -> No
     assert (found.operators, found.loops) == ({"LSTM": 1}, 0)
 
 
+def test_a_free_number_of_steps_is_what_keras_3_makes_of_it(tmp_path: Path) -> None:
+    # Keras 3.15 runs as many steps as there are rows in the batch.
+    keras = load_flavour(3).keras
+    source = keras.layers.Input((None, 4, FEATURES), name="signal")
+    model = keras.Model(source, keras.layers.TimeDistributed(keras.layers.SimpleRNN(2))(source))
+    feed = np.random.default_rng(0).normal(0, 1, (2, 3, 4, FEATURES)).astype(np.float32)
+    to_onnx(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    ours: Any = session.run(None, {"signal": feed})[0]
+    (wanted,) = keras_runner(export_signature(model))({"signal": feed}).values()
+    assert ours.shape == wanted.shape == (2, 2, 2)
+    assert np.allclose(ours, wanted, atol=1e-5)
+
+
 def test_a_model_over_a_fixed_batch_is_folded(flavour: Flavour, tmp_path: Path) -> None:
     keras = flavour.keras
     words = keras.layers.Input((4, FEATURES))
@@ -247,6 +263,25 @@ def test_a_mask_made_of_lengths_is_seen_to_be_right_padded(tmp_path: Path) -> No
         session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
         ours: Any = session.run(None, {"signal": signal, "n": given})[0]
         assert np.allclose(ours, model([signal, given]), atol=1e-5)
+
+
+def test_a_mask_made_of_another_comparison_is_not_taken_for_lengths(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    keras = load_flavour(2).keras
+    source, limit = keras.layers.Input((None, FEATURES), name="signal"), keras.layers.Input((1,), name="limit")
+
+    def below(tensors: Any) -> Any:
+        return tf.less(tensors[0][:, :, 0], tensors[1])
+
+    mask = keras.layers.Lambda(below)([source, limit])
+    model = keras.Model([source, limit], keras.layers.GRU(3)(source, mask=mask))
+    to_onnx(model, tmp_path / "model.onnx", allow_loop=False)
+    assert nodes(tmp_path / "model.onnx")["ScatterElements"] == 1
+    feed = {"signal": padded(), "limit": np.full((4, 1), 0.1, np.float32)}
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    ours: Any = session.run(None, feed)[0]
+    assert np.allclose(ours, model(list(feed.values())), atol=1e-5)
 
 
 @pytest.mark.parametrize("masked", [False, True])
