@@ -70,14 +70,14 @@ class Capture:
     Attributes:
         lowerable: Gives the reasons why a cell cannot be lowered; none where it can.
         markers: The marker of each token that TensorFlow gave the operation.
-        lowered: Layers marked, by name.
-        left: Layers that keep the stock conversion, with the reasons.
+        lowered: Layers marked, by their identity: nested models may have layers of one name.
+        left: Layers that keep the stock conversion, by their identity, with the reasons.
     """
 
     lowerable: Callable[[RecurrentSpec], tuple[str, ...]]
     markers: dict[str, Marker] = field(default_factory=dict[str, Marker])
-    lowered: set[str] = field(default_factory=set[str])
-    left: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    lowered: set[int] = field(default_factory=set[int])
+    left: dict[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
 
 
 @contextlib.contextmanager

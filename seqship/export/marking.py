@@ -36,11 +36,11 @@ def _mark_one(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | Non
     else:
         reasons = (unknown_layer(call.layer),)
     if reasons:
-        for name in [spec.name for spec in specs] or [str(call.layer.name)]:
-            captured.left[name] = reasons
+        captured.left[id(call.layer)] = reasons
         return None
     marker = Marker(specs[0], call.mask is not None, bool(call.states), above=specs[1:])
     outputs, finals = _emit(captured, marker, call, str(call.layer.name))
+    captured.lowered.add(id(call.layer))
     return outputs[0], finals
 
 
@@ -58,6 +58,7 @@ def _mark_both(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | No
         forward, call.mask is not None, bool(call.states), backward=backward, merge_mode=call.layer.merge_mode
     )
     outputs, finals = _emit(captured, marker, call, str(call.layer.name))
+    captured.lowered |= {id(call.layer.forward_layer), id(call.layer.backward_layer)}
     return outputs if marker.merge_mode is None else outputs[0], finals
 
 
@@ -123,7 +124,6 @@ def _emit(captured: Capture, marker: Marker, call: LayerCall, name: str) -> tupl
             cannot_run, [tf.cast(sequence, dtype), *mask, *states], [dtype] * len(shapes), name="seqship_marker"
         )
     captured.markers[outputs[0].op.get_attr("token").decode()] = marker
-    captured.lowered |= {cell.name for cell in marker.cells}
     # The operation loses the static shapes, and tf2onnx needs the ranks downstream.
     shaped = [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
     count = len(marker.output_sizes)

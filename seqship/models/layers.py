@@ -34,7 +34,7 @@ def recurrent_layers(model: Any) -> tuple[RecurrentSpec, ...]:
         ModelError: The model is of neither Keras flavour.
     """
     flavour = flavour_of(model)
-    return tuple(spec for layer in _built(model, flavour) for spec in read_layer(layer, flavour))
+    return tuple(spec for layer in built_recurrent_layers(model) for spec in read_layer(layer, flavour))
 
 
 def other_recurrent_layers(model: Any) -> tuple[Any, ...]:
@@ -44,10 +44,12 @@ def other_recurrent_layers(model: Any) -> tuple[Any, ...]:
         ModelError: The model is of neither Keras flavour.
     """
     flavour = flavour_of(model)
-    return tuple(layer for layer in _built(model, flavour) if not read_layer(layer, flavour))
+    return tuple(layer for layer in built_recurrent_layers(model) if not read_layer(layer, flavour))
 
 
-def _built(model: Any, flavour: Flavour) -> Iterator[Any]:
+def built_recurrent_layers(model: Any) -> Iterator[Any]:
+    """Yields the recurrent layers that have weights, known or not, in the model's order."""
+    flavour = flavour_of(model)
     for layer in all_layers(model):
         if isinstance(layer, flavour.keras.layers.RNN) and layer.built:
             yield layer

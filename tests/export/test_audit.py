@@ -71,3 +71,16 @@ def test_a_row_says_all_of_a_layer(flavour: Flavour) -> None:
             "onnx_reasons": ["activation exponential has no counterpart in ONNX RNN"],
         },
     ]
+
+
+def test_layers_of_one_name_in_nested_models_are_told_apart(flavour: Flavour) -> None:
+    keras = flavour.keras
+
+    def nested(activation: str, units: int) -> Any:
+        source = keras.layers.Input((None, 3))
+        return keras.Model(source, keras.layers.GRU(units, activation=activation, name="memory")(source))
+
+    source = keras.layers.Input((None, 3), name="signal")
+    sides = [nested("tanh", 3)(source), nested("exponential", 4)(source)]
+    rows = inspect_model(keras.Model(source, keras.layers.Concatenate()(sides)))
+    assert [(row.layer, row.units, row.onnx) for row in rows] == [("memory", 3, "GRU"), ("memory", 4, "Loop")]
