@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from seqship.export.capture import Capture
+from seqship.export.marker import Capture
 from seqship.export.operators import ONNX_OPERATORS
 from seqship.models.cudnn import ineligible_reasons
 from seqship.models.flavour import flavour_of
-from seqship.models.layers import built_recurrent_layers, other_recurrent_layers, read_layer, unknown_layer
+from seqship.models.layers import built_recurrent_layers, read_layer, unknown_layer
 from seqship.models.spec import RecurrentSpec
 
 RECURRENT_OPERATORS = ("GRU", "LSTM", "RNN")
@@ -49,13 +49,16 @@ class LayerAudit:
 
 def audit_layers(model: Any, captured: Capture) -> tuple[LayerAudit, ...]:
     """Puts together what was marked with what was left, one row a layer; layers of no known class come last."""
-    rows: list[LayerAudit] = []
     flavour = flavour_of(model)
+    known: list[LayerAudit] = []
+    unknown: list[LayerAudit] = []
     for layer in built_recurrent_layers(model):
         uncalled = () if id(layer) in captured.lowered else ("it is not called by the exported function",)
         reasons = captured.left.get(id(layer), uncalled)
-        rows += [audit_row(spec, reasons) for spec in read_layer(layer, flavour)]
-    return (*rows, *(_unknown_row(layer) for layer in other_recurrent_layers(model)))
+        rows = [audit_row(spec, reasons) for spec in read_layer(layer, flavour)]
+        known += rows
+        unknown += [] if rows else [_unknown_row(layer)]
+    return (*known, *unknown)
 
 
 def _unknown_row(layer: Any) -> LayerAudit:

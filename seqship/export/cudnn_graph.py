@@ -17,6 +17,7 @@ from onnx import TensorProto
 
 from seqship.errors import ModelError
 from seqship.export.graph_names import layer_path
+from seqship.export.onnx_graph import OnnxGraph, constant_value
 from seqship.models.spec import GATES, Activation, Kind, RecurrentSpec
 
 CUDNN_OPS = ("CudnnRNN", "CudnnRNNV2", "CudnnRNNV3")
@@ -115,7 +116,7 @@ def _convert(ctx: Any, node: Any, layer: str) -> RecurrentSpec:
     sizes = _sizes(ctx, node, mode)
     time_major = node.type != "CudnnRNNV3" or bool(node.get_attr_value("time_major", 1))
     lengths = node.input[4] if node.type == "CudnnRNNV3" else ""
-    graph = _Nodes(ctx, layer)
+    graph = OnnxGraph(ctx, layer)
     weights = _weights(graph, node.input[3], mode, sizes)
 
     def batch_first(tensor: str, perm: tuple[int, ...]) -> str:
@@ -190,41 +191,19 @@ def _last(ctx: Any, tensor: str) -> int:
     return -1 if not shape or shape[-1] is None else int(shape[-1])
 
 
-@dataclass(eq=False)
-class _Nodes:
-    """Node building in few words."""
-
-    ctx: Any
-    scope: str
-
-    def node(self, op: str, inputs: list[str], outputs: int = 1, **attributes: Any) -> list[str]:
-        made = self.ctx.make_node(op, inputs, attr=attributes, output_count=outputs, op_name_scope=self.scope)
-        return list(made.output)
-
-    def one(self, op: str, inputs: list[str], **attributes: Any) -> str:
-        return self.node(op, inputs, **attributes)[0]
-
-    def constant(self, value: Any) -> str:
-        from tf2onnx import utils
-
-        array = np.asarray(value)
-        name = utils.make_name(f"{self.scope}/constant")
-        return str(self.ctx.make_const(name, array if array.dtype == np.float32 else array.astype(np.int64)).output[0])
-
-
-def _lengths(graph: _Nodes, lengths: str) -> str:
+def _lengths(graph: OnnxGraph, lengths: str) -> str:
     if not lengths:
         return ""
     return graph.one("Cast", [lengths], to=TensorProto.INT32)
 
 
-def _weights(graph: _Nodes, params: str, mode: _Mode, sizes: _Sizes) -> list[str]:
+def _weights(graph: OnnxGraph, params: str, mode: _Mode, sizes: _Sizes) -> list[str]:
     """Returns the names of W, R and B.
 
     cuDNN's parameters are, one direction after the other, the W of each gate and the R of each gate, all of them before
     the first bias; then, again by direction, the bias of each gate for the input and that for the state.
     """
-    flat = _constant(graph.ctx, params)
+    flat = constant_value(graph.ctx, params)
     if flat is not None:
         return [graph.constant(value) for value in _arranged(flat, mode, sizes)]
     order = graph.constant(list(mode.order))
@@ -266,13 +245,6 @@ def _arranged(flat: NDArray[np.float32], mode: _Mode, sizes: _Sizes) -> tuple[ND
         b = flat[at_b : at_b + 2 * gates * units].reshape(2, gates, units)[:, order]
         parts.append((w.reshape(-1, features), r.reshape(-1, units), b.ravel()))
     return tuple(np.stack(part) for part in zip(*parts, strict=True))
-
-
-def _constant(ctx: Any, tensor: str) -> Any:
-    producer = ctx.get_node_by_output(tensor)
-    while producer is not None and producer.type == "Identity":
-        producer = ctx.get_node_by_output(producer.input[0])
-    return producer.get_tensor_value(as_list=False) if producer is not None and producer.is_const() else None
 
 
 def _spec(layer: str, mode: _Mode, sizes: _Sizes) -> RecurrentSpec:

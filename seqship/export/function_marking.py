@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seqship.export.capture import MARKER_OP
+from seqship.export.marker import MARKER_OP
 from seqship.export.saved_functions import API, DEVICE, SavedLayer
 from seqship.models.spec import STATES
 

@@ -56,16 +56,14 @@ class LayerCall:
         """
         import tensorflow as tf
 
-        cls = type(self.layer)
         # The same weights under other flags: the layer itself may be in use elsewhere.
-        twin = object.__new__(cls)
+        twin = object.__new__(type(self.layer))
         twin.__dict__.update(self.layer.__dict__)
         twin.__dict__.update({"stateful": False, "_stateful": False, "return_state": True})
         arguments = dict(self.bound.arguments)
         first = next(iter(arguments))
-        packed = tf.nest.pack_sequence_as(_state_size(self.layer), list(states))
-        initial = packed if isinstance(packed, list | tuple) else [packed]
-        arguments |= {first: self.sequence, "initial_state": list(initial), "mask": self.mask}
+        initial = tf.nest.pack_sequence_as(_state_size(self.layer), list(states))
+        arguments |= {first: self.sequence, "initial_state": initial, "mask": self.mask}
         output, *finals = self.original(twin, **arguments)
         return output, tf.nest.flatten(finals)
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from seqship.export.capture import MARKER_OP, Capture, Marker
 from seqship.export.cases import Padding
 from seqship.export.compaction import Compaction, compact, is_right_padded
+from seqship.export.marker import MARKER_OP, Capture, Marker
 from seqship.export.onnx_graph import OnnxGraph
 from seqship.export.operators import ONNX_OPERATORS, operator_attributes, operator_weights
 from seqship.models.spec import STATES, RecurrentSpec

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from seqship.export.capture import Capture, Marker
 from seqship.export.layer_call import LayerCall
+from seqship.export.marker import Capture, Marker
 from seqship.export.operators import one_operator
 from seqship.models.layers import all_layers, read_layer, unknown_layer
 from seqship.models.spec import STATES, RecurrentSpec
@@ -29,7 +30,7 @@ def mark(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | None:
 
 
 def _mark_one(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | None:
-    specs = _read(call)
+    specs = read_specs(call)
     if specs:
         reasons = tuple(dict.fromkeys(reason for spec in specs for reason in captured.lowerable(spec)))
         reasons += unmarkable(call, specs)
@@ -46,7 +47,7 @@ def _mark_one(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | Non
 
 def _mark_both(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | None:
     """Marks both directions as one; what keeps them apart is no loss: each is then marked by itself."""
-    pair = [_read(replace(call, layer=layer)) for layer in (call.layer.forward_layer, call.layer.backward_layer)]
+    pair = [read_specs(replace(call, layer=layer)) for layer in (call.layer.forward_layer, call.layer.backward_layer)]
     if any(len(specs) != 1 for specs in pair):
         return None
     forward, backward = pair[0][0], pair[1][0]
@@ -62,7 +63,8 @@ def _mark_both(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | No
     return outputs if marker.merge_mode is None else outputs[0], finals
 
 
-def _read(call: LayerCall) -> tuple[RecurrentSpec, ...]:
+def read_specs(call: LayerCall) -> tuple[RecurrentSpec, ...]:
+    """Reads the cells of the called layer; none if it is not a known recurrent layer."""
     import tensorflow as tf
 
     if not isinstance(call.layer, call.flavour.keras.layers.RNN):
@@ -187,6 +189,4 @@ def _folded(tensor: Any) -> Any:
 
 
 def _takes(layer: Any, argument: str) -> bool:
-    import inspect
-
     return argument in inspect.signature(layer.call).parameters

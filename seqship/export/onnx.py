@@ -12,10 +12,11 @@ from typing import Any
 from seqship.errors import ModelError, ProofError
 from seqship.export.audit import RECURRENT_OPERATORS, LayerAudit, all_nodes, audit_layers, count_operators
 from seqship.export.bundle import CONTRACT_KEY
-from seqship.export.capture import MARKER_OP, capture
+from seqship.export.capture import capture
 from seqship.export.cases import Padding
 from seqship.export.graph_names import layer_path
 from seqship.export.lowering import Lowering
+from seqship.export.marker import MARKER_OP
 from seqship.export.onnx_states import make_states_optional
 from seqship.export.operators import lowerable
 from seqship.export.quiet import quiet

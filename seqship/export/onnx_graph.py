@@ -75,3 +75,11 @@ class OnnxGraph:
             if producer.type == "Cast" and not same:
                 return tensor
             tensor = producer.input[0]
+
+
+def constant_value(ctx: Any, tensor: str) -> Any:
+    """Returns the value of a tensor of tf2onnx' `Graph`, None where it is not constant."""
+    producer = ctx.get_node_by_output(tensor)
+    while producer is not None and producer.type in ("Identity", "EnsureShape"):
+        producer = ctx.get_node_by_output(producer.input[0])
+    return producer.get_tensor_value(as_list=False) if producer is not None and producer.is_const() else None

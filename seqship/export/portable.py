@@ -9,68 +9,42 @@ is there. Here, layers of both are traced as such a pair, without the gradient f
 from __future__ import annotations
 
 import contextlib
-import functools
 import uuid
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 from seqship.export.interception import replacing_calls
 from seqship.export.layer_call import LayerCall
-from seqship.export.marking import result_shape, unmarkable
+from seqship.export.marking import read_specs, result_shape, unmarkable
 from seqship.export.recurrent_functions import Form, on_cudnn, standard
 from seqship.export.saved_functions import API, DEVICE
 from seqship.models.cudnn import ineligible_reasons
 from seqship.models.flavour import Flavour
-from seqship.models.layers import read_layer
 from seqship.models.spec import STATES
 
 
-@dataclass(eq=False)
-class Portable:
-    """What one trace has paired.
-
-    Attributes:
-        pairs: Name of the pair of each call, by the layer's name.
-    """
-
-    pairs: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+def portable_layers(flavour: Flavour) -> contextlib.AbstractContextManager[None]:
+    """Traces the layers that cuDNN can run as pairs, for as long as the block runs, in this context alone."""
+    return replacing_calls(flavour, _pair)
 
 
-@contextlib.contextmanager
-def portable_layers(flavour: Flavour) -> Generator[Portable]:
-    """Traces the layers that cuDNN can run as pairs, for as long as the block runs, in this context alone.
-
-    Yields:
-        What has been paired; it grows while the model is traced.
-    """
-    made = Portable()
-    with replacing_calls(flavour, functools.partial(_pair, made)):
-        yield made
-
-
-def _pair(made: Portable, call: LayerCall) -> tuple[Any, list[Any]] | None:
+def _pair(call: LayerCall) -> tuple[Any, list[Any]] | None:
     """Calls one layer as a pair of functions; None where Keras runs it as it does."""
     import tensorflow as tf
 
-    layer = call.layer
-    if not isinstance(layer, call.flavour.keras.layers.RNN):
-        return None
-    with tf.init_scope():
-        specs = read_layer(layer, call.flavour)
+    specs = read_specs(call)
     if len(specs) != 1 or specs[0].dtype != "float32" or ineligible_reasons(specs[0]) or unmarkable(call, specs):
         return None
     spec = specs[0]
     sequence, mask = call.sequence, None if call.mask is None else tf.cast(call.mask, tf.bool)
     if spec.time_major:
         sequence, mask = tf.transpose(sequence, [1, 0, 2]), None if mask is None else tf.transpose(mask)
-    cell = layer.cell
+    cell = call.layer.cell
     weights = [tf.convert_to_tensor(weight) for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)]
     zeros = [tf.zeros([tf.shape(sequence)[0], spec.units])] * STATES[spec.kind]
     arguments = [sequence, *(call.states or zeros), *weights, *([] if mask is None else [mask])]
     # As tf-keras names them: a name that no other pair has, in this model or in another.
     name = f"{spec.kind.lower()}_{uuid.uuid4()}"
-    made.pairs.setdefault(spec.name, []).append(name)
     form = Form.of(spec)
     last, whole, *finals, _ = _function(form, standard, name, "CPU")(*arguments)
     _function(form, on_cudnn, name, "GPU").get_concrete_function(*arguments).add_to_graph()

@@ -18,7 +18,6 @@ import numpy as np
 
 from seqship.errors import ModelError
 from seqship.export.audit import LayerAudit
-from seqship.export.capture import MARKER_OP, Capture, Marker
 from seqship.export.cases import Padding
 from seqship.export.cudnn_graph import CudnnLowering
 from seqship.export.function_marking import MARK, mark
@@ -26,7 +25,9 @@ from seqship.export.graph_audit import audit_graph
 from seqship.export.graph_names import layer_path
 from seqship.export.graph_signature import graph_signature, output_tensors, read_document, serving_graph
 from seqship.export.lowering import Lowering
+from seqship.export.marker import MARKER_OP, Capture, Marker
 from seqship.export.onnx import OnnxExport, check_opset, convert_function, write_onnx
+from seqship.export.onnx_graph import constant_value
 from seqship.export.operators import lowerable
 from seqship.export.saved_functions import (
     SavedLayer,
@@ -196,7 +197,7 @@ class _Weights:
 
     def _resolve(self, graph: Any, node: Any, layer: SavedLayer) -> None:
         inputs = dict(zip(layer.arguments, node.input, strict=True))
-        weights = [_constant(graph, inputs[name]) for name in ("kernel", "recurrent_kernel", "bias")]
+        weights = [constant_value(graph, inputs[name]) for name in ("kernel", "recurrent_kernel", "bias")]
         if any(value is None for value in weights):
             self.refused[layer.function] = "its weights are computed by the graph, not constant"
             return
@@ -213,14 +214,6 @@ class _Weights:
         self.found.append((node.name, spec))
 
 
-def _constant(graph: Any, tensor: str) -> Any:
-    """Returns the value of a tensor of the frozen graph, None where it is not constant."""
-    producer = graph.get_node_by_output(tensor)
-    while producer is not None and producer.type in ("Identity", "EnsureShape"):
-        producer = graph.get_node_by_output(producer.input[0])
-    return producer.get_tensor_value(as_list=False) if producer is not None and producer.is_const() else None
-
-
 def _is_zero(graph: Any, tensor: str) -> bool:
     """Returns whether a state is what Keras begins with: zeros, of the batch's size."""
     producer = graph.get_node_by_output(tensor)
@@ -229,6 +222,6 @@ def _is_zero(graph: Any, tensor: str) -> bool:
     value = (
         0
         if producer.type == "ZerosLike"
-        else _constant(graph, producer.input[1] if producer.type == "Fill" else tensor)
+        else constant_value(graph, producer.input[1] if producer.type == "Fill" else tensor)
     )
     return value is not None and not np.any(value)

@@ -89,7 +89,8 @@ def ship(
     if isinstance(model, SavedGraph):
         _require_reference(model)
     signature = export_signature(model, inputs=inputs, outputs=outputs)
-    layers = inspect_model(model, signature=signature)
+    # The export to ONNX audits the layers; a layer that is not eligible is to be told before anything is written.
+    layers = inspect_model(model, signature=signature) if require_cudnn or "onnx" not in formats else ()
     if require_cudnn:
         _require_cudnn(layers)
     with write_directory(target, force=force) as folder:
@@ -100,6 +101,7 @@ def ship(
             onnx = to_onnx(
                 model, folder / ONNX_FILE, opset=opset, padding=padding, allow_loop=allow_loop, signature=signature
             )
+            layers = onnx.audit
         if "saved_model" in formats:
             progress("exporting to SavedModel", steps - 2, steps)
             to_saved_model(model, folder / SAVED_MODEL, signature=signature)

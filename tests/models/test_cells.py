@@ -12,15 +12,7 @@ from seqship.models import recurrent_layers
 from seqship.models.flavour import Flavour, load_flavour
 from seqship.models.layers import other_recurrent_layers
 from seqship.models.spec import Activation, RecurrentSpec
-
-UNITS, FEATURES = 4, 3
-
-
-def built(flavour: Flavour, *layers: Any) -> Any:
-    model = flavour.keras.Sequential([flavour.keras.layers.Input((5, FEATURES)), *layers])
-    random = np.random.default_rng(0)
-    model.set_weights([random.normal(0, 1, weight.shape) for weight in model.get_weights()])
-    return model
+from tests.models.built import FEATURES, UNITS, built
 
 
 def peephole_cell(**options: Any) -> Any:

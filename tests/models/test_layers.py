@@ -13,15 +13,7 @@ from seqship.models.cells import read_activation
 from seqship.models.flavour import Flavour
 from seqship.models.layers import all_layers, other_recurrent_layers
 from seqship.models.spec import GATES, STATES, Activation, Kind
-
-FEATURES, UNITS = 3, 4
-
-
-def built(flavour: Flavour, *layers: Any) -> Any:
-    model = flavour.keras.Sequential([flavour.keras.layers.Input((5, FEATURES)), *layers])
-    random = np.random.default_rng(0)
-    model.set_weights([random.normal(0, 1, weight.shape) for weight in model.get_weights()])
-    return model
+from tests.models.built import FEATURES, UNITS, built
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])

@@ -8,22 +8,9 @@ import sys
 import pytest
 
 from seqship import pipelines
+from tests.test_imports import FACES
 
-NAMES = [
-    "Field",
-    "Sequences",
-    "class_weights",
-    "group_split",
-    "load_heartbeats",
-    "pad_right",
-    "padded_batches",
-    "read_heartbeat_csv",
-    "read_heartbeat_file",
-    "read_wfdb_heartbeats",
-    "stratified_split",
-    "synthetic_heartbeats",
-    "training_batches",
-]
+NAMES = FACES["seqship.pipelines"]
 
 
 def test_public_names_are_pinned() -> None:
