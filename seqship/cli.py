@@ -265,6 +265,17 @@ def export_command(
     require_cudnn: Annotated[
         bool, typer.Option("--require-cudnn", help="Fail unless cuDNN can run every recurrent layer.")
     ] = False,
+    classes: Annotated[
+        str | None,
+        typer.Option("--classes", metavar="LIST", help="Names of the first output's classes, comma-separated."),
+    ] = None,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option("--vocabulary", metavar="FILE", help="One word a line: the export then takes raw text, too."),
+    ] = None,
+    text_length: Annotated[
+        int | None, typer.Option("--text-length", metavar="N", help="Most words of a text; the rest is cut.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Name of the model; default the directory's.")
     ] = None,
@@ -283,8 +294,12 @@ def export_command(
     from seqship.export import ship
     from seqship.export.signature import parse_field
     from seqship.models import load_model
+    from seqship.pipelines.text_vectorizer import TextVectorizer
 
     inputs = [parse_field(text) for text in signature] if signature else None
+    if text_length is not None and vocabulary is None:
+        raise DataError("--text-length is for texts; give their --vocabulary too")
+    vectorizer = None if vocabulary is None else TextVectorizer.load(vocabulary, max_length=text_length)
     loaded = load_model(model, keras=keras.version())
     with progress_bar() as progress:
         bundle = ship(
@@ -298,6 +313,8 @@ def export_command(
             allow_loop=allow_loop,
             require_cudnn=require_cudnn,
             source=loaded.to_json(),
+            classes=None if classes is None else [part.strip() for part in classes.split(",")],
+            vectorizer=vectorizer,
             seed=seed,
             force=force,
             progress=progress,
@@ -372,7 +389,9 @@ def inspect_command(
     for row in [] if as_json else rows:
         print(f"{row['layer']}: {row['kind']}({row['units']}), {row['params']:,} parameters")
         print(f"  onnx    {row['onnx']}{_because(row['onnx_reasons'])}")
-        print(f"  cudnn   {'eligible' if row['cudnn_eligible'] else 'not eligible'}{_because(row['reasons'])}")
+        masks = [f"for masks {' and '.join(row['cudnn_masks'])}"] if row.get("cudnn_masks") else []
+        eligible = "eligible" if row["cudnn_eligible"] else "not eligible"
+        print(f"  cudnn   {eligible}{_because(row['reasons'] or masks)}")
     for remark in remarks:  # The JSON is a list of layers.
         print(f"remark: {remark}", file=sys.stderr if as_json else sys.stdout)
     if require_cudnn and not all(row["cudnn_eligible"] for row in rows):
@@ -383,7 +402,7 @@ def inspect_command(
 def predict_command(
     bundle: BundlePath,
     source: Annotated[
-        Path, typer.Option("--input", "-i", metavar="FILE", help="JSON lines, CSV or npz; - is standard input.")
+        Path, typer.Option("--input", "-i", metavar="FILE", help="JSON lines, CSV or npz; texts for a text model.")
     ] = Path("-"),
     runtime: Annotated[Runtime, typer.Option("--runtime", help="onnx needs no TensorFlow.")] = Runtime.ONNX,
     csv: Annotated[
@@ -397,16 +416,23 @@ def predict_command(
     """
     from seqship.serving import Predictor
     from seqship.serving.records import prediction_lines, read_records
+    from seqship.serving.text_records import read_texts
 
     predictor = Predictor(bundle) if runtime is Runtime.ONNX else _saved_model_predictor(bundle)
     inputs = [field for field in predictor.inputs if not field.is_state]
     if len(inputs) != 1:
         raise DataError(f"{bundle} takes {len(inputs)} inputs, predict gives one; use serving.Predictor")
+    texts = predictor.vectorizer is not None
     if str(source) == "-" and sys.stdin.isatty():
-        print("reading sequences from the terminal, a JSON list a line; Ctrl-D ends", file=sys.stderr)
+        what = "texts from the terminal, one" if texts else "sequences from the terminal, a JSON list"
+        print(f"reading {what} a line; Ctrl-D ends", file=sys.stderr)
     stream = sys.stdin.buffer if str(source) == "-" else source
-    layout = _csv_layout(bundle) if csv is Csv.AUTO else csv.value
-    for line in prediction_lines(predictor.predict(read_records(stream, predictor.inputs[0], layout=layout))):
+    if texts:
+        records: Any = read_texts(stream)
+    else:
+        layout = _csv_layout(bundle) if csv is Csv.AUTO else csv.value
+        records = read_records(stream, predictor.inputs[0], layout=layout)
+    for line in prediction_lines(predictor.predict(records)):
         print(line)
 
 
@@ -420,7 +446,8 @@ def _saved_model_predictor(path: Path) -> Any:
     quiet_tensorflow()
     from seqship.export.runners import saved_model_runner
 
-    return Predictor.from_runner(opened.inputs, opened.outputs, saved_model_runner(opened.saved_model))
+    run = saved_model_runner(opened.saved_model)
+    return Predictor.from_runner(opened.inputs, opened.outputs, run, vectorizer=opened.vectorizer())
 
 
 def _csv_layout(path: Path) -> Literal["plain", "heartbeat"]:
@@ -445,8 +472,8 @@ def _sequences(opened: Any, data: Path) -> Any:
         raise DataError(f"{opened.path} takes {len(opened.inputs)} inputs; --data gives one")
     import numpy as np
 
-    from seqship.serving.predictor import check_sequences
     from seqship.serving.records import read_records
+    from seqship.serving.sequence_checks import check_sequences
 
     field = opened.inputs[0]
     values = check_sequences(read_records(data, field), field)

@@ -45,6 +45,7 @@ FACES = {
         "build",
         "cudnn_eligibility",
         "load_model",
+        "mask_reasons",
         "recipes",
         "recurrent_layers",
         "run_bidirectional",
@@ -115,6 +116,7 @@ def test_the_graph_is_the_package() -> None:
 @pytest.mark.parametrize(
     ("package", "above"),
     [
+        ("seqship.wire", ("seqship.pipelines", "seqship.models", "seqship.export", "seqship.serving")),
         ("seqship.pipelines", ("seqship.models", "seqship.export", "seqship.serving")),
         ("seqship.models", ("seqship.export", "seqship.serving")),
         ("seqship.export", ("seqship.serving",)),

@@ -9,7 +9,7 @@ from typing import Any
 
 from seqship.export.marker import Capture
 from seqship.export.operators import ONNX_OPERATORS
-from seqship.models.cudnn import ineligible_reasons
+from seqship.models.cudnn import MASK_REQUIREMENTS, ineligible_reasons
 from seqship.models.flavour import flavour_of
 from seqship.models.layers import built_recurrent_layers, read_layer, unknown_layer
 from seqship.models.spec import RecurrentSpec
@@ -31,6 +31,7 @@ class LayerAudit:
         reasons: Why not; empty where it can.
         onnx: "LSTM", "GRU" or "RNN" where it is native, "Loop" where it is not.
         onnx_reasons: Why it is not native; empty where it is.
+        cudnn_masks: What cuDNN asks of the masks that an eligible layer gets; empty where it gets none.
     """
 
     layer: str
@@ -41,6 +42,7 @@ class LayerAudit:
     reasons: tuple[str, ...]
     onnx: str
     onnx_reasons: tuple[str, ...]
+    cudnn_masks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns the JSON form."""
@@ -55,7 +57,8 @@ def audit_layers(model: Any, captured: Capture) -> tuple[LayerAudit, ...]:
     for layer in built_recurrent_layers(model):
         uncalled = () if id(layer) in captured.lowered else ("it is not called by the exported function",)
         reasons = captured.left.get(id(layer), uncalled)
-        rows = [audit_row(spec, reasons) for spec in read_layer(layer, flavour)]
+        masked = id(layer) in captured.masked
+        rows = [audit_row(spec, reasons, masked=masked) for spec in read_layer(layer, flavour)]
         known += rows
         unknown += [] if rows else [_unknown_row(layer)]
     return (*known, *unknown)
@@ -67,11 +70,12 @@ def _unknown_row(layer: Any) -> LayerAudit:
     return LayerAudit(layer.name, kind, int(units), int(layer.count_params()), False, (why,), "Loop", (why,))
 
 
-def audit_row(spec: RecurrentSpec, onnx_reasons: tuple[str, ...]) -> LayerAudit:
+def audit_row(spec: RecurrentSpec, onnx_reasons: tuple[str, ...], *, masked: bool = False) -> LayerAudit:
     """Returns the row of one layer; without `onnx_reasons` it is native."""
     why = ineligible_reasons(spec)
     operator = "Loop" if onnx_reasons else ONNX_OPERATORS[spec.kind]
-    return LayerAudit(spec.name, spec.kind, spec.units, spec.parameters, not why, why, operator, onnx_reasons)
+    masks = tuple(rule.wanted for rule in MASK_REQUIREMENTS) if masked and not why else ()
+    return LayerAudit(spec.name, spec.kind, spec.units, spec.parameters, not why, why, operator, onnx_reasons, masks)
 
 
 def count_operators(proto: Any) -> tuple[dict[str, int], int, int]:

@@ -13,20 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqship.errors import BundleError, TamperedError
+from seqship.errors import BundleError, DataError, TamperedError
 from seqship.pipelines.spec import Field
+from seqship.pipelines.text_vectorizer import TextVectorizer
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 ONNX_FILE = "model.onnx"
 SAVED_MODEL = "saved_model"
 CASES_FILE = "verification/cases.npz"
+VOCABULARY_FILE = "preprocessing/vocabulary.txt"
 REPORT_FILES = ("report.html", "report.json")
 CONTRACT_KEY = "seqship.contract"
 """Key of the ONNX file's `metadata_props` that holds the contract as JSON."""
 
 _OBJECTS = ("versions", "source", "contract", "equivalence", "files")
-_OPTIONAL = ("onnx", "metrics", "training")
+_OPTIONAL = ("onnx", "metrics", "training", "preprocessing", "signatures")
 REQUIRED = ("name", "created", "versions", "source", "contract", "equivalence", "files")
 
 
@@ -60,6 +62,21 @@ class Bundle:
     def equivalent(self) -> bool:
         """Whether the last proof held."""
         return self.manifest["equivalence"].get("equivalent") is True
+
+    def vectorizer(self) -> TextVectorizer | None:
+        """Reads what makes token ids of raw text, None where the model takes no text.
+
+        Raises:
+            BundleError: The vocabulary, or what the manifest says of it, cannot be read.
+        """
+        text = self.manifest.get("preprocessing", {}).get("text")
+        if text is None:
+            return None
+        try:
+            file = self.path / text["vocabulary"]
+            return TextVectorizer.load(file, max_length=text["max_length"], truncate=text["truncate"])
+        except (DataError, KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{self.path} holds a vocabulary that cannot be read: {error}") from None
 
     @property
     def onnx(self) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seqship.export.operators import ACTIVATIONS
+from seqship.models.cudnn import MASK_REQUIREMENTS, REQUIREMENTS, SOURCE
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,18 @@ def coverage_page() -> str:
             ("Refused, in one line", "Nothing is written.", REFUSED),
         )
     )
+    head = f"# What is native in ONNX, and what is not\n\nWritten by `docs/generate.py` from `{__name__}`."
+    return f"{head}\n\n{tables}\n\n{_cudnn()}\n"
+
+
+def _cudnn() -> str:
+    layers = "\n".join(f"| `{rule.option}` | {rule.wanted} |" for rule in REQUIREMENTS)
+    masks = "\n".join(f"- {rule.wanted}" for rule in MASK_REQUIREMENTS)
     return (
-        f"# What is native in ONNX, and what is not\n\nWritten by `docs/generate.py` from `{__name__}`.\n\n{tables}\n"
+        f"## On a GPU, by cuDNN\n\nAn `LSTM` or `GRU` layer with these options; no `SimpleRNN`, no `RNN` over a cell. "
+        f"Source: {SOURCE}. `seqship inspect` names what stands in the way, `--require-cudnn` refuses it.\n\n"
+        f"| option | has to be |\n|---|---|\n{layers}\n\nA mask has to be\n\n{masks}\n\n"
+        "What breaks these two is no error: an exported SavedModel then runs the batch step by step."
     )
 
 

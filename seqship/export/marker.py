@@ -63,9 +63,11 @@ class Capture:
         markers: The marker of each token that TensorFlow gave the operation.
         lowered: Layers marked, by their identity: nested models may have layers of one name.
         left: Layers that keep the stock conversion, by their identity, with the reasons.
+        masked: Layers that were called with a mask, by their identity.
     """
 
     lowerable: Callable[[RecurrentSpec], tuple[str, ...]]
     markers: dict[str, Marker] = field(default_factory=dict[str, Marker])
     lowered: set[int] = field(default_factory=set[int])
     left: dict[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
+    masked: set[int] = field(default_factory=set[int])

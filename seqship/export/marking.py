@@ -31,6 +31,8 @@ def mark(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | None:
 
 def _mark_one(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | None:
     specs = read_specs(call)
+    if call.mask is not None:
+        captured.masked.add(id(call.layer))
     if specs:
         reasons = tuple(dict.fromkeys(reason for spec in specs for reason in captured.lowerable(spec)))
         reasons += unmarkable(call, specs)
@@ -59,7 +61,9 @@ def _mark_both(captured: Capture, call: LayerCall) -> tuple[Any, list[Any]] | No
         forward, call.mask is not None, bool(call.states), backward=backward, merge_mode=call.layer.merge_mode
     )
     outputs, finals = _emit(captured, marker, call, str(call.layer.name))
-    captured.lowered |= {id(call.layer.forward_layer), id(call.layer.backward_layer)}
+    both = {id(call.layer.forward_layer), id(call.layer.backward_layer)}
+    captured.lowered |= both
+    captured.masked |= both if marker.has_mask else set()
     return outputs if marker.merge_mode is None else outputs[0], finals
 
 

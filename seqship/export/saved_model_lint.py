@@ -38,6 +38,13 @@ def lint_saved_model(directory: Path) -> tuple[str, ...]:
     return tuple(remarks)
 
 
+def _takes_examples(signature: Any) -> bool:
+    """Whether all that a signature takes is `inputs`, strings: serialized `tf.Example` messages."""
+    import tensorflow as tf
+
+    return [*signature.inputs] == ["inputs"] and signature.inputs["inputs"].dtype == tf.string.as_datatype_enum
+
+
 def _of_signature(graph: Any, signature: Any) -> list[str]:
     nodes, _ = reached(graph.graph_def, [tensor.name for tensor in signature.outputs.values()])
     cudnn = [node for node in nodes if node.op in CUDNN_OPS]
@@ -48,7 +55,9 @@ def _of_signature(graph: Any, signature: Any) -> list[str]:
         more = f" and {len(cudnn) - 1} more" if len(cudnn) > 1 else ""
         remarks.append(f"{cudnn[0].op} (layer {place!r}){more} runs on a GPU alone; export the .keras file instead")
     for role, tensors in (("input", signature.inputs), ("output", signature.outputs)):
-        if unnamed := [name for name in sorted(tensors) if _MADE_UP.fullmatch(name)]:
+        # Classify and Regress know no other names than inputs, classes, scores and outputs.
+        theirs = {"inputs"} if role == "input" and _takes_examples(signature) else set[str]()
+        if unnamed := [name for name in sorted(tensors) if name not in theirs and _MADE_UP.fullmatch(name)]:
             remarks.append(f"{role} {', '.join(map(repr, unnamed))} has no name of its own; name the model's layers")
         for name in sorted(tensors):
             sizes = [dim.size for dim in tensors[name].tensor_shape.dim]

@@ -15,20 +15,30 @@ from typing import Any, get_args
 from seqship.atomic import write_directory
 from seqship.errors import ModelError, ProofError
 from seqship.export.audit import LayerAudit
-from seqship.export.bundle import CASES_FILE, FORMAT, ONNX_FILE, SAVED_MODEL, Bundle, write_manifest
+from seqship.export.bundle import (
+    CASES_FILE,
+    FORMAT,
+    ONNX_FILE,
+    SAVED_MODEL,
+    VOCABULARY_FILE,
+    Bundle,
+    write_manifest,
+)
 from seqship.export.cases import Padding, grid
 from seqship.export.equivalence import EquivalenceReport, check_equivalence, save_recorded
 from seqship.export.graph_signature import gpu_operations
 from seqship.export.inspection import inspect_model
 from seqship.export.onnx import OnnxExport, to_onnx
 from seqship.export.report import write_report
-from seqship.export.saved_model import SERVING_DEFAULT, STREAM, to_saved_model
-from seqship.export.signature import ModelSignature
+from seqship.export.saved_model import SavedModelExport, to_saved_model
+from seqship.export.signature import ModelSignature, with_classes
 from seqship.export.streaming import export_signature
+from seqship.export.warmup import write_warmup_requests
 from seqship.models.flavour import flavour_of
 from seqship.models.saved import SavedGraph
 from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.spec import Field
+from seqship.pipelines.text_vectorizer import TextVectorizer
 from seqship.progress import Progress, silent
 
 FORMATS = ("saved_model", "onnx")
@@ -49,6 +59,8 @@ def ship(
     require_cudnn: bool = False,
     source: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
+    classes: Sequence[str] | None = None,
+    vectorizer: TextVectorizer | None = None,
     seed: int = 0,
     force: bool = False,
     progress: Progress = silent,
@@ -70,6 +82,8 @@ def ship(
         require_cudnn: Whether every recurrent layer must be one that cuDNN can run.
         source: Where the model comes from, for the manifest.
         facts: More of the report: `metrics`, `training`, `classification`, `examples`.
+        classes: Names of the classes that the first output scores; two for one score, that of the second.
+        vectorizer: What makes a text model's token ids of raw text; kept in the bundle.
         seed: Seed of the cases.
         force: Whether an existing bundle is replaced.
         progress: Told how far it is.
@@ -89,12 +103,14 @@ def ship(
     if isinstance(model, SavedGraph):
         _require_reference(model)
     signature = export_signature(model, inputs=inputs, outputs=outputs)
+    if classes is not None:
+        signature = with_classes(signature, classes)
     # The export to ONNX audits the layers; a layer that is not eligible is to be told before anything is written.
     layers = inspect_model(model, signature=signature) if require_cudnn or "onnx" not in formats else ()
     if require_cudnn:
         _require_cudnn(layers)
     with write_directory(target, force=force) as folder:
-        onnx = None
+        onnx, saved = None, None
         steps = len(formats) + 1
         if "onnx" in formats:
             progress("exporting to ONNX", 0, steps)
@@ -104,7 +120,8 @@ def ship(
             layers = onnx.audit
         if "saved_model" in formats:
             progress("exporting to SavedModel", steps - 2, steps)
-            to_saved_model(model, folder / SAVED_MODEL, signature=signature)
+            saved = to_saved_model(model, folder / SAVED_MODEL, signature=signature, vectorizer=vectorizer)
+            write_warmup_requests(saved.path, saved.signatures, name=name, data=data, vectorizer=vectorizer, seed=seed)
         proof = check_equivalence(
             model,
             saved_model=folder / SAVED_MODEL if "saved_model" in formats else None,
@@ -121,20 +138,27 @@ def ship(
         document = _document(model, name, created, signature, onnx, layers, source or {"kind": "memory"}, facts or {})
         write_report(document | proof.to_json(), folder)
         manifest = {key: document[key] for key in ("name", "created", "versions", "source", "contract")}
-        manifest |= {"version": "1", "padding": padding, "signatures": _signatures(signature)}
+        manifest |= {"version": "1", "padding": padding, "signatures": _signatures(saved)}
         manifest |= {"onnx": document["onnx"], "audit": document["layers"], "metrics": document["metrics"]}
+        if vectorizer is not None:
+            (folder / VOCABULARY_FILE).parent.mkdir()
+            vectorizer.save(folder / VOCABULARY_FILE)
+            manifest["preprocessing"] = {"text": _text_facts(vectorizer)}
         if training := document.get("training"):
             manifest["training"] = {key: value for key, value in training.items() if key != "history"}
         write_manifest(folder, manifest | {"equivalence": verdict(proof, created)})
     return Bundle(Path(directory), json.loads((target / "manifest.json").read_text(encoding="utf-8")))
 
 
-def _signatures(signature: ModelSignature) -> dict[str, Any]:
+def _signatures(saved: SavedModelExport | None) -> dict[str, Any]:
     """Returns the contract of each signature of the SavedModel."""
-    named = {SERVING_DEFAULT: signature.stateless or signature}
-    if signature.stateless is not None:
-        named[STREAM] = signature
-    return {name: found.to_json() for name, found in named.items()}
+    return {} if saved is None else {one.name: one.to_json() for one in saved.signatures}
+
+
+def _text_facts(vectorizer: TextVectorizer) -> dict[str, Any]:
+    """Returns what a manifest says of the vocabulary."""
+    facts = {"vocabulary": VOCABULARY_FILE, "words": len(vectorizer.vocabulary)}
+    return facts | {"max_length": vectorizer.max_length, "truncate": vectorizer.truncate}
 
 
 def verdict(proof: EquivalenceReport, verified: str) -> dict[str, Any]:

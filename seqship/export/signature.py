@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seqship.errors import ModelError
@@ -111,6 +111,26 @@ def model_signature(
         return dict(zip(output_names, tf.nest.flatten(call(*tensors)), strict=True))
 
     return ModelSignature(tuple(inputs), tuple(outputs), by_name)
+
+
+def with_classes(signature: ModelSignature, classes: Sequence[str]) -> ModelSignature:
+    """Returns a signature whose first output scores classes of these names.
+
+    Raises:
+        ModelError: The output has another number of scores, or two classes are called the same.
+    """
+    first, *rest = signature.outputs
+    size = first.shape[-1] if first.rank == 2 else None
+    names = tuple(classes)
+    if len(names) < 2 or size not in (len(names), 1 if len(names) == 2 else len(names)):
+        raise ModelError(
+            f"output {first.name!r} has the shape {list(first.shape)}, {len(names)} classes were named: "
+            f"{', '.join(names)}; name one for each score, or two for a single score"
+        )
+    if len(set(names)) < len(names) or not all(names):
+        raise ModelError(f"classes need names of their own, got {', '.join(map(repr, names))}")
+    stateless = None if signature.stateless is None else with_classes(signature.stateless, classes)
+    return replace(signature, outputs=(replace(first, classes=names), *rest), stateless=stateless)
 
 
 def _trace_first(

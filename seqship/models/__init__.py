@@ -11,7 +11,7 @@ from seqship.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from seqship.models.catalogue import build, recipes
-    from seqship.models.cudnn import LayerEligibility, cudnn_eligibility
+    from seqship.models.cudnn import LayerEligibility, cudnn_eligibility, mask_reasons
     from seqship.models.layers import recurrent_layers
     from seqship.models.recipe import Recipe, Training
     from seqship.models.reference import run_bidirectional, run_layer
@@ -32,6 +32,7 @@ __all__ = [
     "build",
     "cudnn_eligibility",
     "load_model",
+    "mask_reasons",
     "recipes",
     "recurrent_layers",
     "run_bidirectional",
@@ -53,6 +54,7 @@ __getattr__, __dir__ = lazy_exports(
         "build": "catalogue",
         "cudnn_eligibility": "cudnn",
         "load_model": "source",
+        "mask_reasons": "cudnn",
         "recipes": "catalogue",
         "recurrent_layers": "layers",
         "run_bidirectional": "reference",

@@ -31,7 +31,8 @@ class Field:
         minimum: Smallest value an element may take, None where there is no bound.
         maximum: Largest value an element may take, None where there is no bound.
         sampling_hz: Steps per second, None where time has no unit.
-        classes: For an output of class scores, the names along the last axis.
+        classes: For an output of class scores, the names along the last axis; two names where that axis has one score,
+            which is the probability of the second.
     """
 
     name: str

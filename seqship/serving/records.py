@@ -50,25 +50,43 @@ def read_records(
     """
     if field.rank < 2 or field.dtype == "string":
         raise DataError(f"the input {field.name!r} is no sequence of numbers; use serving.Predictor.predict_batch")
+    data, name = read_source(source)
+    if data.startswith(_ZIP_MAGIC):
+        return _from_npz(data, field, name)
+    text = decoded(data, name)
+    if text.lstrip()[0] in "[{":
+        return list(_from_json_lines(text, field, name))
+    return list(_from_csv(text, field, name, layout))
+
+
+def read_source(source: Path | BinaryIO) -> tuple[bytes, str]:
+    """Returns the content of a file or stream, unzipped, and its name for errors.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     name = str(source) if isinstance(source, Path) else "standard input"
     try:
         data = source.read_bytes() if isinstance(source, Path) else source.read()
-        if data.startswith(_GZIP_MAGIC):
-            data = gzip.decompress(data)
+        return (gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data), name
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot read {name}: {reason.lower()}") from None
-    if data.startswith(_ZIP_MAGIC):
-        return _from_npz(data, field, name)
+
+
+def decoded(data: bytes, name: str) -> str:
+    """Returns what a file holds as text.
+
+    Raises:
+        DataError: It is no UTF-8, or there is nothing.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{name} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     if not text.strip():
         raise DataError(f"{name} is empty; give JSON lines, CSV or npz")
-    if text.lstrip()[0] in "[{":
-        return list(_from_json_lines(text, field, name))
-    return list(_from_csv(text, field, name, layout))
+    return text
 
 
 def prediction_lines(prediction: Prediction) -> Iterator[str]:

@@ -26,6 +26,7 @@ BUNDLE = [
     "model.onnx",
     "report.html",
     "report.json",
+    "saved_model/assets.extra/tf_serving_warmup_requests",
     "saved_model/fingerprint.pb",
     "saved_model/saved_model.pb",
     "saved_model/variables/variables.data-00000-of-00001",
@@ -168,6 +169,7 @@ def test_a_file_is_exported_inspected_and_run(seqship: Call, model_file: Path, t
         "reasons": reasons,
         "onnx": "LSTM",
         "onnx_reasons": [],
+        "cudnn_masks": [],
     }
     for target in (out, model_file):
         said = seqship("inspect", target, "--json")

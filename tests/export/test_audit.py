@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 
 from seqship.export.audit import all_nodes, count_operators
 from seqship.export.inspection import inspect_model
+from seqship.models.cudnn import MASK_REQUIREMENTS
 from seqship.models.flavour import Flavour
 
 
@@ -59,6 +60,7 @@ def test_a_row_says_all_of_a_layer(flavour: Flavour) -> None:
             "reasons": ["reset_after is False, cuDNN applies the reset gate after the matrix product"],
             "onnx": "GRU",
             "onnx_reasons": [],
+            "cudnn_masks": [],
         },
         {
             "layer": "second",
@@ -69,6 +71,7 @@ def test_a_row_says_all_of_a_layer(flavour: Flavour) -> None:
             "reasons": ["Keras has no cuDNN implementation of SimpleRNN"],
             "onnx": "Loop",
             "onnx_reasons": ["activation exponential has no counterpart in ONNX RNN"],
+            "cudnn_masks": [],
         },
     ]
 
@@ -84,3 +87,21 @@ def test_layers_of_one_name_in_nested_models_are_told_apart(flavour: Flavour) ->
     sides = [nested("tanh", 3)(source), nested("exponential", 4)(source)]
     rows = inspect_model(keras.Model(source, keras.layers.Concatenate()(sides)))
     assert [(row.layer, row.units, row.onnx) for row in rows] == [("memory", 3, "GRU"), ("memory", 4, "Loop")]
+
+
+def test_an_eligible_layer_that_is_masked_says_what_cudnn_asks_of_masks(flavour: Flavour) -> None:
+    layers = flavour.keras.layers
+    model = flavour.keras.Sequential(
+        [
+            layers.Input((None, 2), name="signal"),
+            layers.LSTM(2, return_sequences=True, name="plain"),
+            layers.Masking(-1.0),
+            layers.Bidirectional(layers.LSTM(2, return_sequences=True, name="both")),
+            layers.GRU(3, name="masked"),
+            layers.Dense(1),
+        ]
+    )
+    masks = {row.layer: row.cudnn_masks for row in inspect_model(model)}
+    assert masks.pop("plain") == ()
+    assert set(masks.values()) == {tuple(rule.wanted for rule in MASK_REQUIREMENTS)}
+    assert len(masks) == 3

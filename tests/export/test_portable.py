@@ -82,8 +82,8 @@ def test_every_eligible_layer_is_a_pair_with_one_cudnn_operation(flavour: Flavou
         assert cudnn_calls(sides["CPU"], by_name) == 0
     # None outside of a pair, and none reached by what runs here.
     assert sum(node.op.startswith("CudnnRNN") for f in by_name.values() for node in f.node_def) == len(found)
-    (serving,) = (function for name, function in by_name.items() if "signature_wrapper" in name)
-    assert cudnn_calls(serving, by_name) == 0
+    serving = [function for name, function in by_name.items() if "signature_wrapper" in name]
+    assert [cudnn_calls(function, by_name) for function in serving] == [0, 0]
 
 
 def test_it_computes_what_keras_computes(flavour: Flavour, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_the_signature_has_the_contracts_names(written: Path, trained: Any) -> N
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(written))
-    assert list(loaded.signatures) == ["serving_default"]
+    assert list(loaded.signatures) == ["serving_default", "tf_example"]
     function = loaded.signatures["serving_default"]
     specs = function.structured_input_signature[1]
     assert {name: (spec.shape.as_list(), spec.dtype.name) for name, spec in specs.items()} == {
@@ -90,6 +90,36 @@ def test_a_lookup_table_travels_along(flavour: Flavour, tmp_path: Path) -> None:
     assert np.allclose(saved_model_runner(path)({"text": text})["scores"], wanted, atol=1e-6)
 
 
+def test_preprocessing_layers_are_written(flavour: Flavour, tmp_path: Path) -> None:
+    """What stock exports accept: tables, statistics and hashes before the recurrent layer."""
+    keras = flavour.keras
+    layers = keras.layers
+    words = layers.Input((4,), dtype="string", name="words")
+    numbers = layers.Input((4,), name="numbers")
+    codes = layers.Input((4,), dtype="int64", name="codes")
+    scale = layers.Normalization(mean=[0.5] * 4, variance=[2.0] * 4)
+    embedded = [
+        layers.Embedding(9, 2, mask_zero=True)(layers.StringLookup(vocabulary=["a", "b"])(words)),
+        layers.Embedding(9, 2)(layers.Hashing(num_bins=5)(words)),
+        layers.Embedding(9, 2)(layers.IntegerLookup(vocabulary=[7, 5])(codes)),
+        layers.Embedding(9, 2)(layers.Discretization(bin_boundaries=[0.0, 1.0])(numbers)),
+        layers.Reshape((4, 1))(layers.Rescaling(0.5, offset=1.0)(scale(numbers))),
+    ]
+    model = keras.Model([words, numbers, codes], layers.GRU(3, name="scores")(layers.Concatenate()(embedded)))
+    export = to_saved_model(model, tmp_path / "saved_model")
+    assert [one.name for one in export.signatures] == ["serving_default", "tf_example"]
+    feed = {
+        "words": np.array([["a", "b", "c", "a"], ["b", "b", "", "a"]]),
+        "numbers": np.array([[0.1, -2, 3, 1], [5, 0, 0, 0.5]], np.float32),
+        "codes": np.array([[7, 5, 3, 7], [0, 5, 5, 5]], np.int64),
+    }
+    import tensorflow as tf
+
+    tensors = [tf.constant(feed[field.name]) for field in export.inputs]
+    wanted = tf.function(model)(tensors)
+    assert np.allclose(saved_model_runner(export.path)(feed)["scores"], wanted, atol=1e-6)
+
+
 def test_a_subclassed_model_is_written_with_a_signature(flavour: Flavour, tmp_path: Path) -> None:
     keras = flavour.keras
 
@@ -110,5 +140,7 @@ def test_what_is_no_saved_model_is_named(written: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=rf"^{tmp_path} cannot be loaded as a SavedModel: ") as raised:
         saved_model_runner(tmp_path)
     assert "\n" not in str(raised.value)
-    with pytest.raises(ModelError, match=rf"^{written} has no signature 'stream', it has: serving_default$"):
+    with pytest.raises(
+        ModelError, match=rf"^{written} has no signature 'stream', it has: serving_default, tf_example$"
+    ):
         saved_model_runner(written, "stream")

@@ -39,7 +39,9 @@ def test_a_bundle_holds_what_it_says(shipped: Path, flavour: Flavour, small: Any
     assert bundle.inputs[0].pad_value == -1
     manifest = bundle.manifest
     assert manifest["source"] == {"kind": "memory", "keras": flavour.version}
-    assert manifest["signatures"] == {"serving_default": manifest["contract"]}
+    method = {"method": "tensorflow/serving/predict"}
+    assert manifest["signatures"]["serving_default"] == method | manifest["contract"]
+    assert [*manifest["signatures"]] == ["serving_default", "tf_example"]
     assert manifest["onnx"]["operators"] == {"GRU": 2}
     assert [row["layer"] for row in manifest["audit"]] == ["first", "second"]
     proof = manifest["equivalence"]

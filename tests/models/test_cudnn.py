@@ -8,11 +8,13 @@ import pytest
 
 from seqship.models import cudnn_eligibility
 from seqship.models.catalogue import build
-from seqship.models.cudnn import LayerEligibility, ineligible_reasons
+from seqship.models.cudnn import LayerEligibility, ineligible_reasons, mask_reasons
 from seqship.models.flavour import Flavour
 from seqship.models.layers import recurrent_layers
 
 RESET = "reset_after is False, cuDNN applies the reset gate after the matrix product"
+NOT_RIGHT = "the mask is not right-padded: a step that is off comes before one that is on"
+EMPTY = "a row is empty"
 GATES = "recurrent_activation is hard_sigmoid, cuDNN has sigmoid"
 
 
@@ -62,3 +64,18 @@ def test_the_recipe_is_eligible_and_its_twins_are_not(flavour: Flavour) -> None:
     assert rows() == [("gru_1", True, ()), ("gru_2", True, ())]
     assert rows(reset_after=False) == [("gru_1", False, (RESET,)), ("gru_2", False, (RESET,))]
     assert rows(recurrent_activation="hard_sigmoid") == [("gru_1", False, (GATES,)), ("gru_2", False, (GATES,))]
+
+
+@pytest.mark.parametrize(
+    ("mask", "reasons"),
+    [
+        ([[1, 1, 1], [1, 0, 0]], ()),
+        ([[1]], ()),
+        ([[1, 1, 1], [0, 1, 1]], (NOT_RIGHT,)),
+        ([[1, 0, 1], [1, 1, 1]], (NOT_RIGHT,)),
+        ([[1, 1, 1], [0, 0, 0]], (EMPTY,)),
+        ([[0, 1, 0], [0, 0, 0]], (NOT_RIGHT, EMPTY)),
+    ],
+)
+def test_what_cudnn_asks_of_a_mask(mask: list[list[int]], reasons: tuple[str, ...]) -> None:
+    assert mask_reasons(mask) == reasons

@@ -1,0 +1,1 @@
+"""The messages of TensorFlow Serving's API, and the set of descriptors that is made of them."""
