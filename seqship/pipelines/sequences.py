@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as AbstractSequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +12,26 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sequences of unequal length with one label each.
+    """Sequences of unequal length with one label each, or one a step.
 
     Attributes:
-        values: One array a sequence, float32, shaped (length, features), length at least 1.
+        values: One array a sequence, all of one numeric dtype, shaped (length, features), or (length,) where a step is
+            one number such as a token id; length at least 1.
         labels: Class of each sequence, int64, shaped (n,), within `range(len(classes))`.
         classes: Names of the classes.
         groups: What each sequence came from (a patient's record, say), shaped (n,), strings; None where unknown.
         source: Where the data came from, in words.
+        step_labels: Label of each step, one array a sequence, all of one numeric dtype, shaped (length,) or
+            (length, outputs); None where a sequence has one label. Where they are given, batches hold them in place of
+            `labels`.
     """
 
-    values: tuple[NDArray[np.float32], ...]
+    values: tuple[NDArray[Any], ...]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     groups: NDArray[np.str_] | None = None
     source: str = ""
+    step_labels: tuple[NDArray[Any], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -44,11 +50,13 @@ class Sequences:
         """Returns the sequences at `indices`, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
         groups = None if self.groups is None else self.groups[chosen]
-        return Sequences(tuple(self.values[i] for i in chosen), self.labels[chosen], self.classes, groups, self.source)
+        values = tuple(self.values[i] for i in chosen)
+        step_labels = None if self.step_labels is None else tuple(self.step_labels[i] for i in chosen)
+        return Sequences(values, self.labels[chosen], self.classes, groups, self.source, step_labels)
 
 
 def merge(one: Sequences, other: Sequences) -> Sequences:
-    """Returns the sequences of both; the groups are known where both know them.
+    """Returns the sequences of both; groups and labels of steps are known where both know them.
 
     Args:
         one: Sequences.
@@ -57,4 +65,5 @@ def merge(one: Sequences, other: Sequences) -> Sequences:
     groups = None if one.groups is None or other.groups is None else np.concatenate([one.groups, other.groups])
     labels = np.concatenate([one.labels, other.labels])
     source = one.source if one.source == other.source else f"{one.source} and {other.source.split()[-1]}"
-    return Sequences(one.values + other.values, labels, one.classes, groups, source)
+    both = None if one.step_labels is None or other.step_labels is None else one.step_labels + other.step_labels
+    return Sequences(one.values + other.values, labels, one.classes, groups, source, both)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -105,3 +107,23 @@ def test_a_batch_of_nothing_is_refused() -> None:
 def test_a_negative_epoch_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^epoch and seed must be 0 or more, met -1 and 0; count epochs from 0$"):
         epoch_order(3, epoch=-1, seed=0)
+
+
+def test_a_budget_fills_each_bucket_by_its_longest() -> None:
+    lengths = np.array([4, 3, 9, 4, 10, 2, 7])
+    options: dict[str, Any] = {"epoch": 0, "seed": 0, "max_tokens": 20, "boundaries": [6], "shuffle": False}
+    plan = plan_batches(lengths, **options)
+    assert batches(plan) == [[0, 1, 3, 5], [2, 4], [6]]
+    assert plan.steps.tolist() == [4, 10, 7]
+    to_boundary = plan_batches(lengths, **options, pad_to_boundary=True)
+    assert batches(to_boundary) == [[0, 1, 3], [2, 4], [5], [6]]
+    assert to_boundary.steps.tolist() == [6, 10, 6, 10]
+
+
+def test_shards_and_skipped_batches_keep_the_order() -> None:
+    plan = plan_batches(np.arange(1, 12), epoch=0, seed=0, batch_size=2)
+    assert batches(plan.shard(1, 3)) == batches(plan)[1::3]
+    assert plan.shard(1, 3).steps.tolist() == plan.steps[1::3].tolist()
+    assert batches(plan.skip(2)) == batches(plan)[2:]
+    assert batches(plan.shard(1, 3).skip(1)) == batches(plan)[4::3]
+    assert len(plan.skip(len(plan))) == 0
