@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from seqship.export.cases import Case
     from seqship.export.equivalence import EquivalenceReport, check_equivalence
     from seqship.export.onnx import OnnxExport, to_onnx
-    from seqship.export.recipe_job import ship_recipe
+    from seqship.export.recipe_job import Job, ship_recipe
     from seqship.export.saved_graph import saved_model_to_onnx
     from seqship.export.saved_model import SavedModelExport, to_saved_model
     from seqship.export.shipping import ship
@@ -27,6 +27,7 @@ __all__ = [
     "Bundle",
     "Case",
     "EquivalenceReport",
+    "Job",
     "OnnxExport",
     "SavedModelExport",
     "Tolerance",
@@ -47,6 +48,7 @@ __getattr__, __dir__ = lazy_exports(
         "Bundle": "bundle",
         "Case": "cases",
         "EquivalenceReport": "equivalence",
+        "Job": "recipe_job",
         "OnnxExport": "onnx",
         "SavedModelExport": "saved_model",
         "Tolerance": "tolerance",

@@ -22,13 +22,15 @@ MANIFEST = "manifest.json"
 ONNX_FILE = "model.onnx"
 SAVED_MODEL = "saved_model"
 CASES_FILE = "verification/cases.npz"
+PARTS = "parts"
+"""Folder of the bundles that belong to a bundle."""
 VOCABULARY_FILE = "preprocessing/vocabulary.txt"
 REPORT_FILES = ("report.html", "report.json")
 CONTRACT_KEY = "seqship.contract"
 """Key of the ONNX file's `metadata_props` that holds the contract as JSON."""
 
 _OBJECTS = ("versions", "source", "contract", "equivalence", "files")
-_OPTIONAL = ("onnx", "metrics", "training", "preprocessing", "signatures")
+_OPTIONAL = ("onnx", "metrics", "training", "preprocessing", "signatures", "parts")
 REQUIRED = ("name", "created", "versions", "source", "contract", "equivalence", "files")
 
 
@@ -60,8 +62,9 @@ class Bundle:
 
     @property
     def equivalent(self) -> bool:
-        """Whether the last proof held."""
-        return self.manifest["equivalence"].get("equivalent") is True
+        """Whether the last proof held, and those of its parts."""
+        proofs = [self.manifest["equivalence"], *self.manifest.get("parts", {}).values()]
+        return all(proof.get("equivalent") is True for proof in proofs)
 
     def vectorizer(self) -> TextVectorizer | None:
         """Reads what makes token ids of raw text, None where the model takes no text.

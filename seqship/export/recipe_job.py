@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,167 +16,125 @@ from numpy.typing import NDArray
 from seqship.atomic import check_output, check_parent, write_file, writing_to
 from seqship.errors import ModelError, OutputError
 from seqship.export.bundle import Bundle
-from seqship.export.equivalence import predict_sequences
 from seqship.export.runners import keras_runner
 from seqship.export.shipping import ship
 from seqship.export.streaming import export_signature
 from seqship.models.catalogue import recipe as find_recipe
-from seqship.models.evaluation import Classification, classification
-from seqship.models.flavour import Version, load_flavour
-from seqship.models.recipe import Recipe
-from seqship.models.training import Trained, train
-from seqship.pipelines.sequences import Sequences
+from seqship.models.flavour import Flavour, Version, load_flavour
+from seqship.models.recipe import Evaluation, LoadOptions, Recipe, RecipeData
+from seqship.models.training import Precision, Trained, train
+from seqship.pipelines.examples import Examples
+from seqship.pipelines.spec import STATE_PREFIX
 from seqship.progress import Progress, silent
 
-EXAMPLES_PER_CLASS = 3
 HIGHEST_SEED = 2**32 - 1
 """`keras.utils.set_random_seed` seeds NumPy's legacy generator, which takes 32 bits."""
+PROVEN_ROWS = 5_000
+"""Most rows of test data that the runtimes are compared on."""
+BATCH_SIZE = 256
 
 
-def ship_recipe(
-    name: str,
-    directory: str | os.PathLike[str],
-    *,
-    data: Path | None = None,
-    keras: Version = 2,
-    epochs: int | None = None,
-    seed: int = 0,
-    split: str = "beat",
-    checkpoints: Path | None = None,
-    force: bool = False,
-    progress: Progress = silent,
-) -> Bundle:
-    """Trains a recipe, exports it, proves the exports equal and writes the bundle.
+@dataclass(frozen=True)
+class Job:
+    """What is trained, and how.
 
-    Args:
-        name: The recipe.
-        directory: The bundle to make.
+    Attributes:
+        recipe: Name of the recipe.
         data: What to train on; the recipe's embedded default if left out.
         keras: 2 for tf-keras, 3 for Keras 3.
         epochs: Most epochs; the recipe's own number if left out.
         seed: Seed of everything.
-        split: "beat" or "patient".
+        split: "beat" or "patient", for heartbeats.
+        columns: Columns of a CSV series, the target first; the recipe's own choice if left out.
+        precision: Keras' policy while training.
+        strategy: "mirrored" trains on all devices of the machine (`tf.distribute.MirroredStrategy`).
+        tensorboard: Directory to write TensorBoard's logs to.
         checkpoints: Directory to keep checkpoints in, and to resume from.
+    """
+
+    recipe: str
+    data: Path | None = None
+    keras: Version = 2
+    epochs: int | None = None
+    seed: int = 0
+    split: str = "beat"
+    columns: tuple[str, ...] = ()
+    precision: Precision = "float32"
+    strategy: Literal["mirrored"] | None = None
+    tensorboard: Path | None = None
+    checkpoints: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """A job after its training."""
+
+    recipe: Recipe
+    flavour: Flavour
+    data: RecipeData
+    trained: Trained
+    model: Any
+    evaluation: Evaluation
+
+
+def ship_recipe(
+    job: Job, directory: str | os.PathLike[str], *, force: bool = False, progress: Progress = silent
+) -> Bundle:
+    """Trains a recipe, exports it, proves the exports equal and writes the bundle.
+
+    Models that belong to the recipe's (an encoder, say) become bundles of their own, in `parts/`.
+
+    Args:
+        job: What to train.
+        directory: The bundle to make.
         force: Whether an existing bundle is replaced.
         progress: Told how far it is.
 
     Raises:
         SeqshipError: Of the step that went wrong.
     """
-    found, training_set, test_set, trained = train_recipe(
-        name,
-        output=Path(directory),
-        data=data,
-        keras=keras,
-        epochs=epochs,
-        seed=seed,
-        split=split,
-        checkpoints=checkpoints,
-        force=force,
-        progress=progress,
-    )
-    result, probabilities = evaluate(found, trained.model, training_set, test_set)
-    facts = {
-        "metrics": result_metrics(result),
-        "classification": result.to_json(),
-        "training": training_facts(trained, training_set, test_set, seed=seed, split=split),
-        "examples": _examples(test_set, probabilities, seed),
+    check_output(Path(directory), force=force)
+    done = _run(job, progress)
+    recipe, data, evaluation = done.recipe, done.data, done.evaluation
+    facts: dict[str, Any] = {
+        "metrics": dict(evaluation.metrics),
+        "reached": [list(line) for line in evaluation.lines],
+        "figures": [figure.to_json() for figure in evaluation.figures],
     }
+    if done.trained.history:
+        facts["training"] = _training_facts(done, job)
+    if evaluation.classification is not None:
+        facts["classification"] = dict(evaluation.classification)
+    if evaluation.examples:
+        facts["examples"] = [dict(example) for example in evaluation.examples]
     return ship(
-        trained.model,
+        done.model,
         directory,
-        name=name,
-        data=test_set,
-        inputs=found.inputs,
-        outputs=found.outputs,
-        source={"kind": "recipe", "name": name, "seed": seed},
+        name=job.recipe,
+        data=data.test.rows(PROVEN_ROWS),
+        inputs=data.inputs or recipe.inputs or None,
+        outputs=data.outputs or recipe.outputs or None,
+        parts={
+            name: (part.model, part.inputs, part.outputs)
+            for name, part in recipe.parts(done.model, done.flavour, data).items()
+        },
+        source={"kind": "recipe", "name": job.recipe, "seed": job.seed},
         facts=facts,
-        seed=seed,
+        vectorizer=data.vectorizer,
+        seed=job.seed,
         force=force,
         progress=progress,
     )
-
-
-def train_recipe(
-    name: str,
-    *,
-    output: Path | None = None,
-    data: Path | None = None,
-    keras: Version = 2,
-    epochs: int | None = None,
-    seed: int = 0,
-    split: str = "beat",
-    checkpoints: Path | None = None,
-    force: bool = False,
-    progress: Progress = silent,
-) -> tuple[Recipe, Sequences, Sequences, Trained]:
-    """Loads a recipe's data and trains it.
-
-    Args:
-        name: The recipe.
-        output: Where the result will go, checked before the work begins.
-        data: What to train on; the recipe's embedded default if left out.
-        keras: 2 for tf-keras, 3 for Keras 3.
-        epochs: Most epochs; the recipe's own number if left out.
-        seed: Seed of everything.
-        split: "beat" or "patient".
-        checkpoints: Directory to keep checkpoints in, and to resume from.
-        force: Whether an existing output is replaced.
-        progress: Told how far it is.
-
-    Returns:
-        The recipe, its training and test sequences, and the trained model.
-
-    Raises:
-        SeqshipError: Of the step that went wrong.
-    """
-    found = find_recipe(name)
-    if epochs is not None and epochs < 1:
-        raise ModelError(f"epochs must be 1 or more, got {epochs}")
-    if not 0 <= seed <= HIGHEST_SEED:
-        raise ModelError(f"the seed must be 0 to {HIGHEST_SEED}, got {seed}")
-    if output is not None:
-        check_output(output, force=force)
-    progress("reading the data", 0, 1)
-    training_set, test_set = found.load(data, split, seed)
-    settings = found.quick if data is None else found.training
-    if epochs is not None:
-        settings = replace(settings, epochs=epochs)
-    trained = train(
-        found,
-        load_flavour(keras),
-        training_set,
-        training=settings,
-        seed=seed,
-        checkpoints=checkpoints,
-        progress=progress,
-    )
-    return found, training_set, test_set, trained
 
 
 def train_to(
-    directory: Path,
-    name: str,
-    *,
-    data: Path | None = None,
-    keras: Version = 2,
-    epochs: int | None = None,
-    seed: int = 0,
-    split: str = "beat",
-    resume: bool = False,
-    force: bool = False,
-    progress: Progress = silent,
+    job: Job, directory: Path, *, resume: bool = False, force: bool = False, progress: Progress = silent
 ) -> dict[str, Any]:
     """Trains a recipe into `DIR/model.keras` and `DIR/history.json`, with checkpoints beside them on the way.
 
     Args:
+        job: What to train; its checkpoints go into the directory.
         directory: Where to.
-        name: The recipe.
-        data: What to train on; the recipe's embedded default if left out.
-        keras: 2 for tf-keras, 3 for Keras 3.
-        epochs: Most epochs; the recipe's own number if left out.
-        seed: Seed of everything.
-        split: "beat" or "patient".
         resume: Whether to go on with what an interrupted training left in the directory.
         force: Whether to start anew where there is something.
         progress: Told how far it is.
@@ -196,88 +155,96 @@ def train_to(
         if checkpoints.exists():
             shutil.rmtree(checkpoints)
     check_parent(directory / "model.keras")
-    found, training_set, test_set, trained = train_recipe(
-        name,
-        data=data,
-        keras=keras,
-        epochs=epochs,
-        seed=seed,
-        split=split,
-        checkpoints=checkpoints,
-        progress=progress,
-    )
-    result, _ = evaluate(found, trained.model, training_set, test_set)
-    facts = training_facts(trained, training_set, test_set, seed=seed, split=split)
-    facts["metrics"] = result_metrics(result)
+    done = _run(replace(job, checkpoints=checkpoints), progress)
+    facts = _training_facts(done, job) | {"metrics": dict(done.evaluation.metrics)}
     with writing_to(directory):
+        checkpoints.mkdir(parents=True, exist_ok=True)
         partial = checkpoints / ".model.keras"
-        trained.model.save(str(partial))
+        done.model.save(str(partial))
         write_file(directory / "model.keras", partial.read_bytes())
         partial.unlink()
         write_file(directory / "history.json", json.dumps(facts, indent=1).encode())
-    return facts | {"model": str(directory / "model.keras"), "resumed_at": trained.resumed_at}
+    facts |= {"model": str(directory / "model.keras"), "resumed_at": done.trained.resumed_at}
+    return facts | {"reached": [list(line) for line in done.evaluation.lines]}
 
 
-def result_metrics(result: Classification) -> dict[str, Any]:
-    """Returns the metrics that a manifest holds."""
+def _run(job: Job, progress: Progress) -> _Done:
+    """Loads the data, trains, and looks at the test examples."""
+    recipe = find_recipe(job.recipe)
+    if job.epochs is not None and job.epochs < 1:
+        raise ModelError(f"epochs must be 1 or more, got {job.epochs}")
+    if not 0 <= job.seed <= HIGHEST_SEED:
+        raise ModelError(f"the seed must be 0 to {HIGHEST_SEED}, got {job.seed}")
+    progress("reading the data", 0, 1)
+    data = recipe.load(LoadOptions(job.data, job.seed, job.split, job.columns))
+    settings = recipe.quick if job.data is None else recipe.training
+    if job.epochs is not None and settings.epochs:
+        settings = replace(settings, epochs=job.epochs)
+    flavour = load_flavour(job.keras)
+    trained = train(
+        recipe,
+        flavour,
+        data,
+        training=settings,
+        seed=job.seed,
+        checkpoints=job.checkpoints,
+        precision=job.precision,
+        strategy=_strategy(job.strategy),
+        tensorboard=job.tensorboard,
+        progress=progress,
+    )
+    model = recipe.finish(trained.model, flavour, data)
+    outputs = predict_examples(model, recipe, data)
+    return _Done(recipe, flavour, data, trained, model, recipe.evaluate(recipe, data, outputs, job.seed))
+
+
+def _strategy(name: str | None) -> Any:
+    if name is None:
+        return None
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy()
+
+
+def predict_examples(model: Any, recipe: Recipe, data: RecipeData) -> dict[str, NDArray[Any]]:
+    """Returns what a model gives for the test examples, in their order; states are left out.
+
+    Outputs with an answer for each step hold zeros behind the end of a shorter sequence.
+    """
+    signature = export_signature(model, inputs=data.inputs or recipe.inputs, outputs=data.outputs or recipe.outputs)
+    run, test = keras_runner(signature), data.test
+    answers: list[tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]]] = []
+    for rows, feed in test.feeds(BATCH_SIZE):
+        answers.append((rows, run(feed)))
     return {
-        "test_accuracy": result.accuracy,
-        "majority_accuracy": result.majority,
-        "recall": dict(zip(result.classes, result.recall, strict=True)),
-        "test_rows": sum(result.support),
+        name: _put_together([(rows, made[name]) for rows, made in answers], test)
+        for name in answers[0][1]
+        if not name.startswith(STATE_PREFIX)
     }
 
 
-def evaluate(
-    recipe: Recipe, model: Any, training_set: Sequences, test_set: Sequences
-) -> tuple[Classification, NDArray[np.floating]]:
-    """Scores a trained model on its test sequences.
-
-    Returns:
-        The score, and the class probabilities (n, classes).
-    """
-    signature = export_signature(model, inputs=recipe.inputs, outputs=recipe.outputs)
-    outputs = predict_sequences(keras_runner(signature), test_set, recipe.inputs[0])
-    probabilities = outputs[recipe.outputs[0].name]
-    result = classification(test_set.labels, probabilities, recipe.classes, training_set.class_counts)
-    return result, probabilities
+def _put_together(parts: list[tuple[NDArray[np.int64], NDArray[Any]]], test: Examples) -> NDArray[Any]:
+    """Returns the rows of all batches in one array, as wide as the widest batch."""
+    shape = np.max([array.shape[1:] for _, array in parts], axis=0)
+    whole = np.zeros((len(test), *shape.astype(int)), parts[0][1].dtype)
+    for rows, array in parts:
+        whole[(rows, *(slice(size) for size in array.shape[1:]))] = array
+    return whole
 
 
-def training_facts(
-    trained: Trained, training_set: Sequences, test_set: Sequences, *, seed: int, split: str
-) -> dict[str, Any]:
+def _training_facts(done: _Done, job: Job) -> dict[str, Any]:
     """Returns what the report says of the training."""
+    trained, data = done.trained, done.data
     return {
-        "data": training_set.source,
-        "split": split,
+        "data": data.train.source,
+        "split": job.split,
         "train_rows": trained.train_rows,
         "validation_rows": trained.validation_rows,
-        "test_rows": len(test_set),
+        "test_rows": len(data.test),
         "parameters": int(trained.model.count_params()),
-        "seed": seed,
+        "seed": job.seed,
         "seconds": round(trained.seconds, 1),
         "best_epoch": trained.best_epoch,
-        "epochs": len(trained.history["loss"]),
+        "epochs": len(trained.history.get("loss", ())),
         "history": trained.history,
     }
-
-
-def _examples(test_set: Sequences, probabilities: NDArray[np.floating], seed: int) -> list[dict[str, Any]]:
-    """Picks a few sequences of each class, one of them classified wrong where there is one."""
-    generator = np.random.default_rng(seed)
-    predicted = probabilities.argmax(axis=1)
-    chosen: list[int] = []
-    for label in range(len(test_set.classes)):
-        rows = generator.permutation(np.flatnonzero(test_set.labels == label))
-        wrong = [int(row) for row in rows if predicted[row] != label][:1]
-        right = [int(row) for row in rows if predicted[row] == label]
-        chosen += (right[: EXAMPLES_PER_CLASS - len(wrong)] + wrong)[:EXAMPLES_PER_CLASS]
-    return [
-        {
-            "true": test_set.classes[int(test_set.labels[row])],
-            "predicted": test_set.classes[int(predicted[row])],
-            "values": np.round(test_set.values[row].squeeze(-1).astype(float), 4).tolist(),
-            "probabilities": np.round(probabilities[row].astype(float), 4).tolist(),
-        }
-        for row in chosen
-    ]

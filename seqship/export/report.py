@@ -21,6 +21,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from seqship.errors import OutputError
+from seqship.export.report_figures import drawings
 from seqship.export.report_plots import beats, histograms, history_panels, number, plain
 
 _RECURRENT = ("GRU", "LSTM", "RNN")
@@ -31,6 +32,7 @@ _SECTIONS = {
     "cases": "Every case",
     "errors": "Size of the errors",
     "confusion": "Right and wrong by class",
+    "results": "What it does with test data",
     "training": "Training history",
     "examples": "Examples and predictions",
     "architecture": "Architecture",
@@ -38,7 +40,7 @@ _SECTIONS = {
 }
 _SHOWN_METRICS = ("test_accuracy", "majority_accuracy")
 _OPTIONAL = ("tolerance", "test_split", "errors", "onnx", "layers", "contract", "metrics", "training",
-             "classification", "examples", "versions", "source")  # fmt: skip
+             "classification", "examples", "figures", "reached", "versions", "source")  # fmt: skip
 
 
 def render_report(document: Mapping[str, Any]) -> str:
@@ -49,8 +51,8 @@ def render_report(document: Mapping[str, Any]) -> str:
     Args:
         document: Content of `report.json`. `name`, `created`, `equivalent`, `worst` and `cases` are needed; `source`,
             `tolerance`, `test_split`, `errors`, `onnx`, `layers`, `contract`, `metrics`, `training`, `classification`,
-            `examples` and `versions` may be absent or None. Numbers that JSON does not have are the strings "NaN" and
-            "Infinity". `training.best_epoch` counts from 1.
+            `examples`, `figures`, `reached` and `versions` may be absent or None. Numbers that JSON does not have are
+            the strings "NaN" and "Infinity". `training.best_epoch` counts from 1.
 
     Returns:
         The HTML text, the same for the same document.
@@ -68,6 +70,7 @@ def render_report(document: Mapping[str, Any]) -> str:
         "cases": cases,
         "errors": part["errors"],
         "confusion": part["classification"],
+        "results": part["figures"] or part["reached"],
         "training": part["training"],
         "examples": part["examples"],
         "architecture": part["layers"],
@@ -89,6 +92,7 @@ def render_report(document: Mapping[str, Any]) -> str:
         headroom=_headroom(worst, tolerance),
         onnx_note=_onnx_note(part["onnx"] or {}),
         changed_words=_changed_words(part["test_split"] or ()),
+        drawings=drawings(part["figures"] or ()),
         other_metrics=_other_metrics(part["metrics"] or {}),
         beats=beats(part["examples"] or (), _time_input(part["contract"]), _classes(part)),
     )  # fmt: skip

@@ -29,6 +29,8 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
+        if math.isnan(value):
+            return math.nan
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return round(self.start + share * (self.end - self.start), 1)
 
@@ -162,7 +164,7 @@ def _panel(metric: str, history: Mapping[str, Sequence[object]], best: int | Non
     finite = [value for curve in curves.values() for value in curve if math.isfinite(value)] or [0.0]
     epochs = max(len(curve) for curve in curves.values())
     x, y = Scale(1, epochs, LEFT + 6, RIGHT - 6), Scale(min(finite), max(finite), BOTTOM - 8, TOP + 8)
-    lines = {name: _path([(x(step), y(v)) for step, v in enumerate(curve, 1)]) for name, curve in curves.items()}
+    lines = {name: path_of([(x(step), y(v)) for step, v in enumerate(curve, 1)]) for name, curve in curves.items()}
     judged = curves.get("validation", curves["training"])
     last = ", ".join(f"{name} {plain(curve[0], 3)} to {plain(curve[-1], 3)}" for name, curve in curves.items())
     words = f"{metric} over {epochs} epochs: {last}"
@@ -219,7 +221,7 @@ def _beat(
         true=example["true"],
         predicted=example["predicted"],
         length=_duration(len(features[0]), field),
-        lines=[_path([(x(step), y(line[step])) for step in _kept(line)]) for line in features],
+        lines=[path_of([(x(step), y(line[step])) for step in _kept(line)]) for line in features],
         bars=[(name, share) for name, share in shares.items() if name in likely],
         left_out=len(shares) - len(likely),
         confidence=shares.get(example["predicted"]),
@@ -245,7 +247,7 @@ def _kept(line: Sequence[float]) -> list[int]:
     return sorted({pick(steps, key=line.__getitem__) for steps in ranges for pick in (min, max)})
 
 
-def _path(points: Sequence[tuple[float, float]]) -> str:
+def path_of(points: Sequence[tuple[float, float]]) -> str:
     """SVG path data; a value that is no number interrupts the line."""
     commands: list[str] = []
     pen_down = False

@@ -19,6 +19,7 @@ from seqship.export.bundle import (
     CASES_FILE,
     FORMAT,
     ONNX_FILE,
+    PARTS,
     SAVED_MODEL,
     VOCABULARY_FILE,
     Bundle,
@@ -42,6 +43,10 @@ from seqship.pipelines.text_vectorizer import TextVectorizer
 from seqship.progress import Progress, silent
 
 FORMATS = ("saved_model", "onnx")
+_SHOWN = ("reached", "training", "classification", "examples", "figures")
+
+Part = tuple[Any, Sequence[Field] | None, Sequence[Field] | None]
+"""A model, and the contracts that replace what it says of its inputs and outputs."""
 
 
 def ship(
@@ -59,6 +64,7 @@ def ship(
     require_cudnn: bool = False,
     source: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
+    parts: Mapping[str, Part] | None = None,
     classes: Sequence[str] | None = None,
     vectorizer: TextVectorizer | None = None,
     seed: int = 0,
@@ -81,7 +87,8 @@ def ship(
         allow_loop: Whether a recurrent layer without an ONNX operator may become a Loop.
         require_cudnn: Whether every recurrent layer must be one that cuDNN can run.
         source: Where the model comes from, for the manifest.
-        facts: More of the report: `metrics`, `training`, `classification`, `examples`.
+        facts: More of the report: `metrics`, `reached`, `training`, `classification`, `examples`, `figures`.
+        parts: Models that belong to this one, each a bundle of its own in `parts/NAME`.
         classes: Names of the classes that the first output scores; two for one score, that of the second.
         vectorizer: What makes a text model's token ids of raw text; kept in the bundle.
         seed: Seed of the cases.
@@ -140,10 +147,26 @@ def ship(
         manifest = {key: document[key] for key in ("name", "created", "versions", "source", "contract")}
         manifest |= {"version": "1", "padding": padding, "signatures": _signatures(saved)}
         manifest |= {"onnx": document["onnx"], "audit": document["layers"], "metrics": document["metrics"]}
+        manifest |= {"reached": document["reached"]} if document.get("reached") else {}
         if vectorizer is not None:
             (folder / VOCABULARY_FILE).parent.mkdir()
             vectorizer.save(folder / VOCABULARY_FILE)
             manifest["preprocessing"] = {"text": _text_facts(vectorizer)}
+        for part, (own, its_inputs, its_outputs) in (parts or {}).items():
+            made = ship(
+                own,
+                folder / PARTS / part,
+                name=f"{name}-{part}",
+                inputs=its_inputs,
+                outputs=its_outputs,
+                formats=formats,
+                opset=opset,
+                allow_loop=allow_loop,
+                source=source,
+                seed=seed,
+                progress=progress,
+            )
+            manifest.setdefault("parts", {})[part] = made.manifest["equivalence"]
         if training := document.get("training"):
             manifest["training"] = {key: value for key, value in training.items() if key != "history"}
         write_manifest(folder, manifest | {"equivalence": verdict(proof, created)})
@@ -231,4 +254,4 @@ def _document(
         "versions": versions(None if flavour is None else flavour.package),
         "metrics": facts.get("metrics", {}),
     }
-    return document | {key: facts[key] for key in ("training", "classification", "examples") if key in facts}
+    return document | {key: facts[key] for key in _SHOWN if key in facts}

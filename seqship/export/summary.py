@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seqship.export.bundle import Bundle
+from seqship.export.bundle import PARTS, Bundle
 
 
 def summary(bundle: Bundle) -> dict[str, Any]:
@@ -27,15 +27,7 @@ def summary_rows(bundle: Bundle) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     if training := manifest.get("training"):
         rows.append(("trained", _trained(bundle, training)))
-    metrics = manifest.get("metrics") or {}
-    if "test_accuracy" in metrics:
-        against = f"{metrics['test_rows']:,} test rows; always the majority class: {metrics['majority_accuracy']:.3f}"
-        rows.append(("accuracy", f"{metrics['test_accuracy']:.3f} on {against}"))
-    if "recall" in metrics:
-        recall = metrics["recall"].items()
-        rows.append(
-            ("recall", "  ".join(f"{name} {'-' if value is None else f'{value:.2f}'}" for name, value in recall))
-        )
+    rows += [(str(label), str(text)) for label, text in manifest.get("reached") or ()]
     if onnx := manifest.get("onnx"):
         operators = ", ".join(f"{count} {name}" for name, count in onnx["operators"].items()) or "no recurrent operator"
         loops = f"{onnx['loops']} Loop" if onnx["loops"] else "no Loop"
@@ -46,7 +38,9 @@ def summary_rows(bundle: Bundle) -> list[tuple[str, str]]:
                 if row["onnx"] == "Loop"
                 else []
             )
-    return [*rows, ("verdict", _verdict(manifest["equivalence"])), ("bundle", str(bundle.path))]
+    rows.append(("verdict", _verdict(manifest["equivalence"])))
+    rows += [("", f"{PARTS}/{name}: {_verdict(proof)}") for name, proof in (manifest.get("parts") or {}).items()]
+    return [*rows, ("bundle", str(bundle.path))]
 
 
 def _trained(bundle: Bundle, training: dict[str, Any]) -> str:

@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
 from seqship.errors import ModelError
-from seqship.models.ecg_gru import ECG_GRU
 from seqship.models.flavour import load_flavour
 from seqship.models.recipe import Recipe
+from seqship.models.zoo import (
+    airline,
+    bidirectional,
+    cells,
+    chargen,
+    cities,
+    ecg,
+    encoder_decoder,
+    imdb,
+    mnist,
+    ragged,
+    salary,
+    sine,
+    stateful,
+    stock,
+    two_sines,
+    weather,
+)
 
-_RECIPES = MappingProxyType({recipe.name: recipe for recipe in (ECG_GRU,)})
+_FAMILIES = (
+    ecg,
+    airline,
+    sine,
+    two_sines,
+    stock,
+    weather,
+    bidirectional,
+    cities,
+    ragged,
+    salary,
+    cells,
+    imdb,
+    mnist,
+    chargen,
+    stateful,
+    encoder_decoder,
+)
+_RECIPES = MappingProxyType({recipe.name: recipe for family in _FAMILIES for recipe in family.RECIPES})
 
 
 def recipes() -> Mapping[str, Recipe]:
@@ -26,7 +62,9 @@ def recipe(name: str) -> Recipe:
         ModelError: There is none of that name.
     """
     if name not in _RECIPES:
-        raise ModelError(f"no recipe is named {name!r}; there are: {', '.join(_RECIPES)}")
+        near = difflib.get_close_matches(name, _RECIPES, n=3, cutoff=0.5)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ModelError(f"no recipe is named {name!r}; {meant}seqship list shows all {len(_RECIPES)}")
     return _RECIPES[name]
 
 

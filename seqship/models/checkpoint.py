@@ -21,17 +21,24 @@ STATE_FILE = "training.json"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Training between two epochs.
+    """Training between two steps.
 
     Attributes:
         model: The compiled model with its optimizer's state.
         best_weights: Weights of the best epoch so far.
-        progression: What else has to go on: history, best epoch and the like; JSON values.
+        progression: What else has to go on: history, best epoch, step within the epoch and the like; JSON values.
     """
 
     model: Any
     best_weights: list[NDArray[Any]]
     progression: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Where training stands: "3" after the third epoch, "3-100" a hundred steps later."""
+        step = self.progression.get("step", 0)
+        epoch = len(self.progression["history"].get("loss", ()))
+        return f"{epoch}-{step}" if step else str(epoch)
 
 
 def save_checkpoint(directory: Path, identity: Mapping[str, Any], checkpoint: Checkpoint) -> None:
@@ -43,15 +50,15 @@ def save_checkpoint(directory: Path, identity: Mapping[str, Any], checkpoint: Ch
     Raises:
         OutputError: The directory cannot be written to.
     """
-    epoch = len(checkpoint.progression["history"]["loss"])
-    model, best = f"epoch-{epoch}.keras", f"best-{epoch}.npz"
+    name = checkpoint.name
+    model, best = f"epoch-{name}.keras", f"best-{name}.npz"
     with writing_to(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        partial = directory / f".epoch-{epoch}.keras"
+        partial = directory / f".epoch-{name}.keras"
         checkpoint.model.save(str(partial))
         write_file(directory / model, partial.read_bytes())
         partial.unlink()
-        partial = directory / f".best-{epoch}.npz"
+        partial = directory / f".best-{name}.npz"
         with partial.open("wb") as file:
             np.savez(file, *checkpoint.best_weights)
         write_file(directory / best, partial.read_bytes())

@@ -131,6 +131,14 @@ def mask_reasons(mask: ArrayLike) -> tuple[str, ...]:
     return tuple(rule.reason for rule in MASK_REQUIREMENTS if not rule.met(steps))
 
 
+def gate_options(*, cudnn: bool) -> dict[str, Any]:
+    """Returns options of an LSTM or GRU that cuDNN can run, or of its twin that it cannot: the gates are hard_sigmoid.
+
+    The weights of both have the same shapes.
+    """
+    return {} if cudnn else {"recurrent_activation": "hard_sigmoid"}
+
+
 def cudnn_eligibility(model: Any) -> tuple[LayerEligibility, ...]:
     """Returns for each LSTM, GRU and SimpleRNN layer of a built model whether cuDNN can run it."""
     reasons = {spec.name: ineligible_reasons(spec) for spec in recurrent_layers(model)}

@@ -8,6 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqship.models.recipe import Evaluation, Outputs, Recipe, RecipeData
+from seqship.pipelines.examples import SequenceExamples
+from seqship.pipelines.sequences import Sequences
+
+EXAMPLES_PER_CLASS = 3
+
 
 @dataclass(frozen=True, eq=False)
 class Classification:
@@ -68,3 +74,55 @@ def classification(
     matrix = confusion_matrix(labels, scores.argmax(axis=1), labels=range(len(classes)))
     majority = float(np.mean(labels == int(np.argmax(training_counts))))
     return Classification(classes, np.asarray(matrix, np.int64), majority)
+
+
+def classify(recipe: Recipe, data: RecipeData, outputs: Outputs, seed: int) -> Evaluation:
+    """Says how well a classifier of sequences does: accuracy against the majority class, recall, examples.
+
+    A single score is the probability of the second of two classes.
+    """
+    train, test = data.train, data.test
+    if not (isinstance(train, SequenceExamples) and isinstance(test, SequenceExamples)):
+        raise TypeError(f"recipe {recipe.name!r} classifies what are no labelled sequences")
+    scores = outputs[recipe.outputs[0].name]
+    if scores.shape[1:] == (1,):
+        scores = np.concatenate([1 - scores, scores], axis=1)
+    labels = test.sequences.labels
+    result = classification(labels, scores, recipe.classes, train.sequences.class_counts)
+    recall = dict(zip(result.classes, result.recall, strict=True))
+    metrics = {
+        "test_accuracy": result.accuracy,
+        "majority_accuracy": result.majority,
+        "recall": recall,
+        "test_rows": len(test),
+    }
+    against = f"{len(test):,} test rows; always the majority class: {result.majority:.3f}"
+    lines = (
+        ("accuracy", f"{result.accuracy:.3f} on {against}"),
+        ("recall", "  ".join(f"{name} {'-' if share is None else f'{share:.2f}'}" for name, share in recall.items())),
+    )
+    examples = () if data.vectorizer is not None else _examples(test.sequences, scores, seed)
+    return Evaluation(metrics, lines, result.to_json(), examples)
+
+
+def _examples(test: Sequences, scores: NDArray[np.floating], seed: int) -> tuple[dict[str, Any], ...]:
+    """Picks a few sequences of each class, one of them classified wrong where there is one."""
+    generator = np.random.default_rng(seed)
+    predicted = scores.argmax(axis=1)
+    chosen: list[int] = []
+    for label in range(len(test.classes)):
+        rows = generator.permutation(np.flatnonzero(test.labels == label))
+        wrong = [int(row) for row in rows if predicted[row] != label][:1]
+        right = [int(row) for row in rows if predicted[row] == label]
+        chosen += (right[: EXAMPLES_PER_CLASS - len(wrong)] + wrong)[:EXAMPLES_PER_CLASS]
+    return tuple(
+        {
+            "true": test.classes[int(test.labels[row])],
+            "predicted": test.classes[int(predicted[row])],
+            "values": np.round(test.values[row].astype(float), 4).squeeze(-1).tolist()
+            if test.values[row].shape[-1] == 1
+            else np.round(test.values[row].astype(float), 4).tolist(),
+            "probabilities": np.round(scores[row].astype(float), 4).tolist(),
+        }
+        for row in chosen
+    )

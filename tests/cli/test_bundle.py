@@ -198,13 +198,14 @@ def test_inspect_needs_no_model(seqship: Call, bundle: Path) -> None:
     assert (said.returncode, said.stderr) == (0, "")
     rows = json.loads(said.stdout)
     assert [row["layer"] for row in rows] == ["gru_1", "gru_2"]
-    keys = {"layer", "kind", "units", "params", "cudnn_eligible", "reasons", "onnx", "onnx_reasons"}
+    keys = {"layer", "kind", "units", "params", "cudnn_eligible", "reasons", "onnx", "onnx_reasons", "cudnn_masks"}
     assert [set(row) for row in rows] == [keys, keys]
     assert [row["params"] for row in rows] == [1380, 2520]
     assert seqship("inspect", bundle, "--require-cudnn").returncode == 0
+    masks = "for masks off behind the data alone (right padding) and on at one step of each row at least"
     assert seqship("inspect", bundle).stdout == (
-        "gru_1: GRU(20), 1,380 parameters\n  onnx    GRU\n  cudnn   eligible\n"
-        "gru_2: GRU(20), 2,520 parameters\n  onnx    GRU\n  cudnn   eligible\n"
+        f"gru_1: GRU(20), 1,380 parameters\n  onnx    GRU\n  cudnn   eligible: {masks}\n"
+        f"gru_2: GRU(20), 2,520 parameters\n  onnx    GRU\n  cudnn   eligible: {masks}\n"
     )
 
 

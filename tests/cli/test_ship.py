@@ -122,7 +122,7 @@ def test_training_that_was_killed_goes_on_as_if_it_had_not_been(
     said = seqship("train", *settings, "-o", killed, "--resume")
     assert (said.returncode, said.stderr) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in said.stdout.splitlines())
-    assert list(lines) == ["trained", "accuracy", "model"]
+    assert list(lines) == ["trained", "accuracy", "recall", "model"]
     assert lines["trained"].startswith("ecg-gru on heartbeat CSV beats.csv, best epoch ")
     assert 1 <= int(lines["trained"].partition(", resumed after ")[2]) <= 5
     assert lines["model"] == str(killed / "model.keras")

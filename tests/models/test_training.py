@@ -17,9 +17,10 @@ from seqship.models import train
 from seqship.models.catalogue import recipe
 from seqship.models.checkpoint import STATE_FILE, load_checkpoint
 from seqship.models.flavour import Flavour, load_flavour
-from seqship.models.recipe import Recipe
-from seqship.models.training import Trained, fingerprint
-from seqship.pipelines import synthetic_heartbeats
+from seqship.models.recipe import Recipe, RecipeData
+from seqship.models.training import STEPS, Trained
+from seqship.pipelines import stratified_split, synthetic_heartbeats
+from seqship.pipelines.examples import SequenceExamples
 from seqship.pipelines.sequences import Sequences
 from seqship.progress import Progress, silent
 
@@ -33,19 +34,24 @@ def small_recipe() -> Recipe:
     def build(flavour: Flavour, **overrides: Any) -> Any:
         return found.build(flavour, **{"units": 3, "dense": 4} | overrides)
 
-    quick = replace(
-        found.quick, epochs=EPOCHS, boundaries=(187,), batch_size=36
-    )  # No smaller batch is left over, which would be traced anew.
+    quick = replace(found.quick, epochs=EPOCHS, batch_size=36)  # No smaller batch is left over, to be traced anew.
     return replace(found, build=build, training=quick, quick=quick)
 
 
 RECIPE = small_recipe()
 
 
+def split(beats: Sequences) -> RecipeData:
+    """What the recipe makes of its beats, in one bucket."""
+    train, held_out = stratified_split(beats, fraction=0.1, seed=3)
+    one, other = (SequenceExamples(side, "heartbeat", -1.0, (187,), 0.25) for side in (train, held_out))
+    return RecipeData(one, other, other)
+
+
 @pytest.fixture(scope="module")
-def beats() -> Sequences:
+def beats() -> RecipeData:
     found = synthetic_heartbeats(120, seed=1, proportions=(4, 2, 2, 2, 2))
-    return replace(found, values=tuple(value[::4] for value in found.values))
+    return split(replace(found, values=tuple(value[::4] for value in found.values)))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ class PulledError(Exception):
     """The plug was pulled."""
 
 
-def run(flavour: Flavour, beats: Sequences, checkpoints: Path | None, progress: Progress = silent) -> Trained:
+def run(flavour: Flavour, beats: RecipeData, checkpoints: Path | None, progress: Progress = silent) -> Trained:
     return train(RECIPE, flavour, beats, seed=3, checkpoints=checkpoints, progress=progress)
 
 
@@ -73,12 +79,12 @@ def pull_in(epoch: int) -> Progress:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(flavour: Flavour, beats: Sequences) -> Trained:
+def uninterrupted(flavour: Flavour, beats: RecipeData) -> Trained:
     return run(flavour, beats, None)
 
 
 @pytest.fixture(scope="module")
-def interrupted(flavour: Flavour, beats: Sequences, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def interrupted(flavour: Flavour, beats: RecipeData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoints of a training that stopped in the middle of its third epoch."""
     folder = tmp_path_factory.mktemp("interrupted") / "checkpoints"
     with pytest.raises(PulledError):
@@ -100,7 +106,7 @@ def assert_same(one: Trained, other: Trained) -> None:
         assert got.tobytes() == wanted.tobytes()
 
 
-def identity(beats: Sequences, flavour: Flavour) -> dict[str, Any]:
+def identity(beats: RecipeData, flavour: Flavour) -> dict[str, Any]:
     """What the checkpoints of `run` say they are of."""
     from dataclasses import asdict
 
@@ -108,10 +114,11 @@ def identity(beats: Sequences, flavour: Flavour) -> dict[str, Any]:
         "recipe": RECIPE.name,
         "keras": flavour.version,
         "seed": 3,
-        "rows": len(beats),
+        "rows": len(beats.train),
         "training": asdict(RECIPE.training),
-        "source": beats.source,
-        "data": fingerprint(beats),
+        "source": beats.train.source,
+        "precision": "float32",
+        "data": beats.train.digest(),
     }
 
 
@@ -125,7 +132,7 @@ def test_training_learns_and_tells_its_history(uninterrupted: Trained) -> None:
 
 
 def test_an_interrupted_training_ends_the_same(
-    flavour: Flavour, beats: Sequences, uninterrupted: Trained, left: Path
+    flavour: Flavour, beats: RecipeData, uninterrupted: Trained, left: Path
 ) -> None:
     files = {"epoch-2.keras", "training.json"}
     assert files < {path.name for path in left.iterdir()}
@@ -142,7 +149,7 @@ def test_an_interrupted_training_ends_the_same(
 
 
 def test_a_kill_between_two_files_resumes_from_the_older_checkpoint(
-    flavour: Flavour, beats: Sequences, uninterrupted: Trained, left: Path
+    flavour: Flavour, beats: RecipeData, uninterrupted: Trained, left: Path
 ) -> None:
     if flavour.version == 2:
         pytest.skip("the files are the same in both flavours, and tf-keras takes ten times as long")
@@ -163,7 +170,7 @@ def test_the_directory_of_a_first_run_is_made(flavour: Flavour, tmp_path: Path) 
     assert load_checkpoint(tmp_path / "none", {}, flavour) is None
 
 
-def test_another_seed_trains_another_model(flavour: Flavour, beats: Sequences, uninterrupted: Trained) -> None:
+def test_another_seed_trains_another_model(flavour: Flavour, beats: RecipeData, uninterrupted: Trained) -> None:
     if flavour.version == 2:
         pytest.skip("the seed is used alike in both flavours, and tf-keras takes long to trace")
     assert train(RECIPE, flavour, beats, seed=4).history["loss"] != uninterrupted.history["loss"]
@@ -178,24 +185,24 @@ def test_another_seed_trains_another_model(flavour: Flavour, beats: Sequences, u
         ({"seed": 9}, "seed is 3, now 9"),
         ({"recipe": "other"}, "recipe is 'ecg-gru', now 'other'"),
         ({"keras": 7}, "keras is {keras}, now 7"),
-        ({"rows": 1}, "rows is 120, now 1"),
+        ({"rows": 1}, "rows is 108, now 1"),
         ({"data": "0123"}, "data is '{data}', now '0123'"),
         ({"source": "elsewhere"}, "source is '{source}', now 'elsewhere'"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(
-    flavour: Flavour, beats: Sequences, left: Path, change: dict[str, Any], text: str
+    flavour: Flavour, beats: RecipeData, left: Path, change: dict[str, Any], text: str
 ) -> None:
     import re
 
-    text = re.escape(text.format(keras=flavour.version, source=beats.source, data=fingerprint(beats)))
+    text = re.escape(text.format(keras=flavour.version, source=beats.train.source, data=beats.train.digest()))
     message = rf"^the checkpoint in {left} is of another training \({text}\); "
     message += r"choose another directory or repeat its settings$"
     with pytest.raises(ModelError, match=message):
         load_checkpoint(left, identity(beats, flavour) | change, flavour)
 
 
-def test_the_identity_is_that_of_the_training(flavour: Flavour, beats: Sequences, left: Path) -> None:
+def test_the_identity_is_that_of_the_training(flavour: Flavour, beats: RecipeData, left: Path) -> None:
     found = load_checkpoint(left, identity(beats, flavour), flavour)
     assert found is not None
     assert found.progression["history"]["loss"]
@@ -226,7 +233,7 @@ DAMAGES: list[tuple[str, Callable[[bytes], bytes] | None]] = [
 
 @pytest.mark.parametrize(("name", "damage"), DAMAGES)
 def test_a_damaged_checkpoint_is_refused(
-    flavour: Flavour, beats: Sequences, left: Path, name: str, damage: Callable[[bytes], bytes] | None
+    flavour: Flavour, beats: RecipeData, left: Path, name: str, damage: Callable[[bytes], bytes] | None
 ) -> None:
     if damage is None:
         (left / name).unlink()
@@ -238,7 +245,7 @@ def test_a_damaged_checkpoint_is_refused(
     assert "\n" not in str(raised.value)
 
 
-def test_a_state_without_its_progression_is_refused(flavour: Flavour, beats: Sequences, left: Path) -> None:
+def test_a_state_without_its_progression_is_refused(flavour: Flavour, beats: RecipeData, left: Path) -> None:
     state = json.loads((left / STATE_FILE).read_text())
     del state["progression"]
     (left / STATE_FILE).write_text(json.dumps(state))
@@ -249,7 +256,7 @@ def test_a_state_without_its_progression_is_refused(flavour: Flavour, beats: Seq
 # --- Early stopping
 
 
-def test_training_stops_early_and_keeps_the_best_epoch(fast: Flavour, beats: Sequences) -> None:
+def test_training_stops_early_and_keeps_the_best_epoch(fast: Flavour, beats: RecipeData) -> None:
     # A learning rate that breaks the model: the validation loss grows from some epoch on.
     training = replace(RECIPE.training, epochs=12, learning_rate=1.0, patience=2)
     seen: list[tuple[float, Any]] = []
@@ -272,6 +279,87 @@ def test_training_stops_early_and_keeps_the_best_epoch(fast: Flavour, beats: Seq
     assert not np.array_equal(trained.model.get_weights()[0], seen[-1][1][0])
 
 
-def test_another_order_of_the_same_sequences_is_other_data(beats: Sequences) -> None:
-    assert fingerprint(beats) == fingerprint(beats.take(range(len(beats))))
-    assert fingerprint(beats) != fingerprint(beats.take(range(len(beats) - 1, -1, -1)))
+def test_another_order_of_the_same_sequences_is_other_data() -> None:
+    beats = synthetic_heartbeats(20, seed=1)
+    digest = SequenceExamples(beats, "heartbeat", -1.0).digest()
+    assert digest == SequenceExamples(beats.take(range(20)), "heartbeat", -1.0).digest()
+    assert digest != SequenceExamples(beats.take(range(19, -1, -1)), "heartbeat", -1.0).digest()
+
+
+# --- Within an epoch
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training can resume after every step; there are three in an epoch."""
+    monkeypatch.setattr("seqship.models.training.STEPS", 1)
+    monkeypatch.setattr("seqship.models.training.SAVE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("short")
+def test_a_kill_within_an_epoch_resumes_at_the_very_step(flavour: Flavour, beats: RecipeData, tmp_path: Path) -> None:
+    whole = run(flavour, beats, None)
+    assert STEPS > 1
+
+    def pull(what: str, done: int, total: int) -> None:
+        if what.startswith("epoch 2/") and done == 3:
+            raise PulledError
+
+    with pytest.raises(PulledError):
+        run(flavour, beats, tmp_path, pull)
+    state = json.loads((tmp_path / STATE_FILE).read_text())
+    assert state["model"] == "epoch-1-2.keras"
+    assert state["progression"]["step"] == 2
+    told: list[str] = []
+    resumed = run(flavour, beats, tmp_path, lambda what, done, _: told.append(f"{what.partition('  ')[0]} {done}"))
+    assert told[0] == "epoch 2/4 3"
+    assert_same(resumed, whole)
+
+
+# --- Options
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_gives_a_float32_model(
+    fast: Flavour, beats: RecipeData, precision: Any, tmp_path: Path
+) -> None:
+    training = replace(RECIPE.training, epochs=1)
+    trained = train(RECIPE, fast, beats, training=training, seed=3, precision=precision, checkpoints=tmp_path)
+    assert {str(weight.dtype) for weight in trained.model.get_weights()} == {"float32"}
+    assert {layer.dtype_policy.name for layer in trained.model.layers} == {"float32"}
+    assert np.isfinite(trained.history["val_loss"]).all()
+    assert fast.keras.mixed_precision.dtype_policy().name == "float32"
+    plain = train(RECIPE, fast, beats, training=training, seed=3)
+    assert plain.history["loss"] != trained.history["loss"]
+    with pytest.raises(ModelError, match=rf"\(precision is '{precision}', now 'float32'\)"):
+        train(RECIPE, fast, beats, training=training, seed=3, checkpoints=tmp_path)
+
+
+def test_a_strategy_trains_to_about_the_same(fast: Flavour, beats: RecipeData) -> None:
+    import tensorflow as tf
+
+    training = replace(RECIPE.training, epochs=2)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    mirrored = train(RECIPE, fast, beats, training=training, seed=3, strategy=strategy)
+    plain = train(RECIPE, fast, beats, training=training, seed=3)
+    assert mirrored.history["loss"] == pytest.approx(plain.history["loss"], rel=0.05)
+
+
+def test_tensorboard_reads_the_history(fast: Flavour, beats: RecipeData, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    training = replace(RECIPE.training, epochs=2)
+    trained = train(RECIPE, fast, beats, training=training, seed=3, tensorboard=tmp_path)
+    found: dict[str, list[float]] = {}
+    for side in ("train", "validation"):
+        for file in sorted((tmp_path / side).glob("events*")):
+            for event in tf.compat.v1.train.summary_iterator(str(file)):
+                for value in event.summary.value:
+                    found.setdefault(f"{side} {value.tag}", []).append(float(tf.make_ndarray(value.tensor)))
+    assert found["train epoch_loss"] == pytest.approx(trained.history["loss"])
+    assert found["validation epoch_accuracy"] == pytest.approx(trained.history["val_accuracy"])
+
+
+def test_a_recipe_without_training_is_built_and_no_more(fast: Flavour, beats: RecipeData) -> None:
+    trained = train(RECIPE, fast, beats, training=replace(RECIPE.training, epochs=0), seed=3)
+    assert (trained.history, trained.best_epoch, trained.train_rows) == ({}, 0, 108)

@@ -1,0 +1,42 @@
+"""The commands. Each is one call into the package, and what it prints."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seqship import __version__
+from seqship.cli import bundles, models, recipes
+
+HELP = """Ships recurrent Keras models to production: trains or takes an LSTM, GRU or SimpleRNN model, exports it to
+SavedModel and ONNX with native operators, proves that all of them compute the same, and writes a bundle.
+
+Start with:  seqship ship ecg-gru
+
+Exit codes: 0 done and proven, 1 the proof failed, 2 your input, 130 interrupted.
+"""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=HELP)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Prints the version, or the help where no command is given."""
+    if version:
+        print(f"seqship {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+app.command("list", short_help="Show the recipes.")(recipes.list_recipes)
+app.command("ship", short_help="Data to proven bundle: train, export, verify.")(recipes.ship_command)
+app.command("train", short_help="Train a recipe, no export.")(recipes.train_command)
+app.command("export", short_help="Export and prove a model of your own.")(models.export_command)
+app.command("verify", short_help="Check a bundle again, from its files alone.")(bundles.verify_command)
+app.command("inspect", short_help="Show each recurrent layer and its operator.")(models.inspect_command)
+app.command("predict", short_help="Answer for sequences, without TensorFlow.")(bundles.predict_command)
