@@ -10,11 +10,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 CASES ?= 2000
 SEED ?= 0
+KERAS ?= 2
 
-.PHONY: help ship test check bench fuzz docs lock clean
+.PHONY: help ship recipes test check bench fuzz docs lock clean
 
 help:
 	@echo "make ship    train a recipe, export it, prove the exports equal, write the bundle (RECIPE=$(RECIPE) OUT=$(OUT) ARGS=...)"
+	@echo "make recipes every recipe on its generated data, and docs/recipes/figures.md (KERAS=$(KERAS))"
 	@echo "make test    the test suite"
 	@echo "make check   formatting, lint, types, generated docs"
 	@echo "make bench   ratios, side by side, on this machine (ARGS=--quick for a first look)"
@@ -32,6 +34,9 @@ $(READY): requirements.lock pyproject.toml
 ship: $(READY)
 	@$(BIN)/seqship ship $(RECIPE) --out $(OUT) --force $(ARGS)
 
+recipes: $(READY)
+	@$(BIN)/python -m benchmarks.recipes --keras $(KERAS) --page docs/recipes/figures.md $(ARGS)
+
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
@@ -47,6 +52,9 @@ docs: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m benchmarks.saved_model
+	@$(BIN)/python -m benchmarks.windows
+	@$(BIN)/python -m benchmarks.padding
 
 fuzz: $(READY)
 	@$(BIN)/python -m tests.export.fuzz --cases $(CASES) --seed $(SEED) $(ARGS)

@@ -11,7 +11,7 @@ from pathlib import Path
 from seqship.export.coverage import coverage_page
 
 HERE = Path(__file__).parent
-COMMANDS = ("", "list", "ship", "train", "export", "verify", "inspect", "predict")
+COMMANDS = ("", "list", "data", "ship", "train", "export", "verify", "inspect", "predict", "serve")
 
 
 def command_page() -> str:

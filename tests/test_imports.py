@@ -92,6 +92,7 @@ FACES = {
         "verify",
     ],
     "seqship.serving": ["Prediction", "Predictor"],
+    "seqship.serving.server": ["ServerOptions", "run_server", "serve"],
 }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqship import __version__
-from seqship.cli import bundles, models, recipes
+from seqship.cli import bundles, data, models, recipes, serving
 
 HELP = """Ships recurrent Keras models to production: trains or takes an LSTM, GRU or SimpleRNN model, exports it to
 SavedModel and ONNX with native operators, proves that all of them compute the same, and writes a bundle.
@@ -35,8 +35,12 @@ def root(
 
 app.command("list", short_help="Show the recipes.")(recipes.list_recipes)
 app.command("ship", short_help="Data to proven bundle: train, export, verify.")(recipes.ship_command)
+app.command("data", short_help="Show what a recipe is trained on.")(data.data_command)
 app.command("train", short_help="Train a recipe, no export.")(recipes.train_command)
 app.command("export", short_help="Export and prove a model of your own.")(models.export_command)
 app.command("verify", short_help="Check a bundle again, from its files alone.")(bundles.verify_command)
 app.command("inspect", short_help="Show each recurrent layer and its operator.")(models.inspect_command)
 app.command("predict", short_help="Answer for sequences, without TensorFlow.")(bundles.predict_command)
+app.command("serve", short_help="TensorFlow Serving's API on onnxruntime.", context_settings=serving.PASSED_ON)(
+    serving.serve_command
+)

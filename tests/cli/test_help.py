@@ -17,7 +17,7 @@ from seqship.models import recipes
 
 Said = subprocess.CompletedProcess[str]
 Call = Callable[..., Said]
-COMMANDS = ("list", "ship", "train", "export", "verify", "inspect", "predict")
+COMMANDS = ("list", "ship", "data", "train", "export", "verify", "inspect", "predict", "serve")
 
 
 def test_alone_it_prints_its_help(seqship: Call) -> None:

@@ -53,7 +53,8 @@ def test_overrides_reach_the_builder(flavour: Flavour) -> None:
 
 
 def test_an_unknown_recipe_is_named() -> None:
-    with pytest.raises(ModelError, match=r"^no recipe is named 'ecg-grr'; did you mean ecg-gru.*\? seqship list shows all \d+$"):
+    message = r"^no recipe is named 'ecg-grr'; did you mean ecg-gru.*\? seqship list shows all \d+$"
+    with pytest.raises(ModelError, match=message):
         build("ecg-grr")
 
 

@@ -72,9 +72,11 @@ def test_a_file_round_trips_and_is_reproducible(tmp_path: Path) -> None:
 
 
 def test_the_file_is_that_of_the_documented_recipe(tmp_path: Path) -> None:
-    pytest.importorskip("tensorflow_serving")
+    apis = "tensorflow_serving.apis"
+    model_pb2: Any = pytest.importorskip(f"{apis}.model_pb2")
+    predict_pb2: Any = pytest.importorskip(f"{apis}.predict_pb2")
+    prediction_log_pb2: Any = pytest.importorskip(f"{apis}.prediction_log_pb2")
     import tensorflow as tf
-    from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2  # pyright: ignore
 
     request: Any = predict_pb2.PredictRequest(
         model_spec=model_pb2.ModelSpec(name="m", signature_name="serving_default"),

@@ -28,7 +28,8 @@ def weights(words: int, *, both: bool) -> int:
 @pytest.mark.parametrize("recipe", imdb.RECIPES, ids=lambda recipe: recipe.name)
 def test_the_default_is_the_model_that_is_promised(flavour: Flavour, recipe: imdb.Recipe) -> None:
     data: Any = recipe.load(LoadOptions())
-    assert data.options == {"words": imdb.EMBEDDED_WORDS}
+    assert data.options["words"] == imdb.EMBEDDED_WORDS
+    assert max(len(ids) for part in (data.train, data.test) for ids in part.sequences.values) <= imdb.SHORT
     model = recipe.model(flavour, **data.options)
     both = recipe is BILSTM
     assert model.count_params() == recipe.parameters == weights(imdb.EMBEDDED_WORDS, both=both)
