@@ -6,10 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Before TensorFlow is imported: its start-up notes would drown the failures.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+# Tests are the same at every run, and never time anything.
+settings.register_profile("seqship", deadline=None, derandomize=True, database=None)
+settings.load_profile("seqship")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from seqship.export.serving_signature import CLASSIFY, PREDICT, REGRESS, TF_EXAMPLE, ServingSignature
+from seqship.export.serving_signature import ServingSignature
 from seqship.pipelines.spec import BATCH, Field
+from seqship.wire.signature_names import CLASSIFY, PREDICT, REGRESS, TF_EXAMPLE
 
 EXAMPLES = Field("inputs", "string", (BATCH,), unit="serialized tf.Example")
 """TF-Serving's Classify and Regress feed the input of this name (`servables/tensorflow/classifier.cc`)."""

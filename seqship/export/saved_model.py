@@ -15,7 +15,7 @@ from seqship.errors import ModelError
 from seqship.export.example_signature import example_signature
 from seqship.export.portable import portable_layers
 from seqship.export.quiet import quiet
-from seqship.export.serving_signature import PREDICT, SERVING_DEFAULT, STREAM, ServingSignature
+from seqship.export.serving_signature import ServingSignature
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
 from seqship.export.text_signature import text_signature
@@ -23,6 +23,7 @@ from seqship.models.flavour import flavour_of
 from seqship.models.saved import SavedGraph
 from seqship.pipelines.spec import Field
 from seqship.pipelines.text_vectorizer import TextVectorizer
+from seqship.wire.signature_names import PREDICT, SERVING_DEFAULT, STREAM
 
 
 @dataclass(frozen=True, eq=False)

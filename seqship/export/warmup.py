@@ -10,19 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqship.export.cases import Case, grid, make_feed
-from seqship.export.serving_signature import (
-    CLASSIFY,
-    REGRESS,
-    SERVING_TEXT,
-    TF_EXAMPLE,
-    ServingSignature,
-)
+from seqship.export.serving_signature import ServingSignature
 from seqship.pipelines.plan import length_octiles
 from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.spec import Field
 from seqship.pipelines.text_vectorizer import TextVectorizer
 from seqship.wire.examples import to_example
 from seqship.wire.prediction_log import WARMUP_FILE, classify_log, predict_log, regress_log, write_warmup
+from seqship.wire.signature_names import CLASSIFY, REGRESS, SERVING_TEXT, TF_EXAMPLE
 
 Feed = dict[str, NDArray[Any]]
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import io
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +11,15 @@ from numpy.typing import NDArray
 
 from seqship.errors import DataError
 from seqship.pipelines.heartbeat_layout import CLASSES, SAMPLES, layout_fault
+from seqship.pipelines.packed_file import read_packed
 from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.split import stratified_split
 
 TRAIN_NAMES = ("train.csv", "train.csv.gz", "mitbih_train.csv", "mitbih_train.csv.gz")
 TEST_NAMES = ("test.csv", "test.csv.gz", "mitbih_test.csv", "mitbih_test.csv.gz")
 
-_GZIP = b"\x1f\x8b"
+_WANTED = "a heartbeat CSV file or a folder with train and test"
+_CONTENT = f"rows of {SAMPLES} samples and the class"
 
 
 def read_heartbeat_csv(path: str | Path, *, test_fraction: float = 0.2, seed: int = 0) -> tuple[Sequences, Sequences]:
@@ -68,7 +67,7 @@ def read_heartbeat_file(path: str | Path) -> Sequences:
         DataError: The file cannot be read or breaks the layout; the message names the row, counted from 1.
     """
     path = Path(path)
-    content = _read(path)
+    content = read_packed(path, wanted=_WANTED, content=_CONTENT)
     try:
         # All in float64: a sample of 1.00000001 would be a valid 1.0 in float32.
         frame = pd.read_csv(io.BytesIO(content), header=None, dtype=np.float64, quoting=3, skip_blank_lines=False)
@@ -96,28 +95,6 @@ def _first(folder: Path, names: tuple[str, ...], role: str) -> Path:
     raise DataError(f"{folder} has no {role} file; add one of {', '.join(names)}")
 
 
-def _read(path: Path) -> bytes:
-    """Returns the content of a file, unpacked and without a byte order mark."""
-    try:
-        content = path.read_bytes()
-        if content.startswith(_GZIP):
-            content = gzip.decompress(content)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; give a heartbeat CSV file or a folder with train and test") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder; give one heartbeat CSV file") from None
-    except EOFError:
-        raise DataError(f"{path} is a gzip file that ends too early; copy it again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is a damaged gzip file ({error}); copy it again") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; check its permissions") from None
-    content = content.removeprefix(codecs.BOM_UTF8)
-    if not content.strip():
-        raise DataError(f"{path} is empty; give rows of {SAMPLES} samples and the class")
-    return content
-
-
 def _groups(path: Path, rows: int) -> NDArray[np.str_] | None:
     """Returns the record of each beat from the file that describes them, None where there is none that fits."""
     stem = path.name.removesuffix(".gz").removesuffix(".csv")
@@ -126,7 +103,9 @@ def _groups(path: Path, rows: int) -> NDArray[np.str_] | None:
         if not beats.is_file():
             continue
         try:
-            frame = pd.read_csv(io.BytesIO(_read(beats)), dtype=str, keep_default_na=False)
+            frame = pd.read_csv(
+                io.BytesIO(read_packed(beats, wanted=_WANTED, content=_CONTENT)), dtype=str, keep_default_na=False
+            )
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise DataError(f"{beats} is no CSV file ({reason}); correct or remove it") from None

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
 import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from seqship.errors import DataError
+from seqship.pipelines.packed_file import read_packed
 from seqship.pipelines.texts import Texts
 
 CLASSES = ("negative", "positive")
 COLUMNS = ("text", "label")
 
 _LABELS = {"0": 0, "1": 1, **{name: index for index, name in enumerate(CLASSES)}}
-_GZIP = b"\x1f\x8b"
+_WANTED = "a CSV file of reviews"
+_CONTENT = "the header text,label and rows"
 
 
 def read_review_csv(path: str | Path) -> Texts:
@@ -36,7 +35,7 @@ def read_review_csv(path: str | Path) -> Texts:
         DataError: The file cannot be read or breaks the layout; the message names the row, the first review's being 1.
     """
     path = Path(path)
-    content = _read(path)
+    content = read_packed(path, wanted=_WANTED, content=_CONTENT)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
@@ -94,26 +93,6 @@ def _rows(path: Path, text: str) -> Iterator[list[str]]:
         raise DataError(f"{path}, {where}: {error}; put texts in double quotes and double those within") from None
     finally:
         csv.field_size_limit(limit)
-
-
-def _read(path: Path) -> bytes:
-    """Returns the content of a file, unpacked and without a byte order mark."""
-    try:
-        content = path.read_bytes()
-        if content.startswith(_GZIP):
-            content = gzip.decompress(content)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; give a CSV file of reviews") from None
-    except EOFError:
-        raise DataError(f"{path} is a gzip file that ends too early; copy it again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is a damaged gzip file ({error}); copy it again") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; give a CSV file of reviews") from None
-    content = content.removeprefix(codecs.BOM_UTF8)
-    if not content.strip():
-        raise DataError(f"{path} is empty; give the header text,label and rows")
-    return content
 
 
 def _short(cell: str) -> str:

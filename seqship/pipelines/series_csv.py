@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
 import io
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seqship.errors import DataError
+from seqship.pipelines.packed_file import read_packed
 from seqship.pipelines.series import Series
 from seqship.pipelines.series_dates import Cells, Gaps, check_gaps, date_columns, parse_dates, regular_pieces
 
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "?")
 """Cells that stand for a missing value, in any case."""
 
-_GZIP = b"\x1f\x8b"
 _COUNTERS = ("", "no", "index", "id", "row", "unnamed: 0")
 
 
@@ -99,23 +96,7 @@ def read_series(
 
 def _text(path: Path) -> str:
     """Returns the text of a file, unpacked and without a byte order mark."""
-    try:
-        content = path.read_bytes()
-        if content.startswith(_GZIP):
-            content = gzip.decompress(content)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; give a CSV file with a header") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder; give one CSV file") from None
-    except EOFError:
-        raise DataError(f"{path} is a gzip file that ends too early; copy it again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is a damaged gzip file ({error}); copy it again") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; check its permissions") from None
-    content = content.removeprefix(codecs.BOM_UTF8)
-    if not content.strip():
-        raise DataError(f"{path} is empty; give a header and one row a step")
+    content = read_packed(path, wanted="a CSV file with a header", content="a header and one row a step")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -142,7 +142,7 @@ def test_a_missing_file_a_folder_and_a_forbidden_file_are_named(
 ) -> None:
     with pytest.raises(DataError, match=r"nothing\.csv does not exist; give a heartbeat CSV file or a folder with"):
         read_heartbeat_file(tmp_path / "nothing.csv")
-    with pytest.raises(DataError, match=r" is a folder; give one heartbeat CSV file$"):
+    with pytest.raises(DataError, match=r" is a folder; give one file$"):
         read_heartbeat_file(tmp_path)
 
     def forbidden(path: Path) -> bytes:

@@ -169,7 +169,7 @@ def test_an_unknown_policy_is_refused(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"none\.csv does not exist; give a CSV file with a header$"):
         read_series(tmp_path / "none.csv")
-    with pytest.raises(DataError, match=r" is a folder; give one CSV file$"):
+    with pytest.raises(DataError, match=r" is a folder; give one file$"):
         read_series(tmp_path)
     packed = gzip.compress(HOURS.encode(), mtime=0)
     assert fault(tmp_path, packed[:-9]) == " is a gzip file that ends too early; copy it again"

@@ -16,22 +16,11 @@ from numpy.typing import NDArray
 from seqship.errors import DataError
 from seqship.pipelines.spec import BATCH, STATE_PREFIX, Field
 from seqship.pipelines.text_vectorizer import TextVectorizer
-from seqship.serving.server.signatures import (
-    CLASSIFY,
-    PREDICT,
-    REGRESS,
-    SERVING_DEFAULT,
-    SERVING_TEXT,
-    STREAM,
-    TF_EXAMPLE,
-    Feed,
-    Outputs,
-    Run,
-    Signature,
-)
+from seqship.serving.server.signatures import Feed, Outputs, Run, Signature
 from seqship.serving.server.status import invalid_argument
 from seqship.wire.examples import from_examples
 from seqship.wire.messages import Example, Proto
+from seqship.wire.signature_names import CLASSIFY, PREDICT, REGRESS, SERVING_DEFAULT, SERVING_TEXT, STREAM, TF_EXAMPLE
 
 EXAMPLES = Field("inputs", "string", (BATCH,), unit="serialized tf.Example")
 TEXT = Field("text", "string", (BATCH,), unit="raw text, UTF-8")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from seqship.errors import DataError
 from seqship.serving.server.metrics import Metrics
 from seqship.serving.server.servable import Servable, call
-from seqship.serving.server.signatures import CLASSIFY, REGRESS, SERVING_DEFAULT, Feed, Outputs, Signature
+from seqship.serving.server.signatures import Feed, Outputs, Signature
 from seqship.serving.server.status import Code, StatusError, invalid_argument
 from seqship.wire.dtypes import data_type_of, enum_name
 from seqship.wire.examples import input_examples
@@ -24,6 +24,7 @@ from seqship.wire.messages import (
     Proto,
     RegressionResponse,
 )
+from seqship.wire.signature_names import CLASSIFY, REGRESS, SERVING_DEFAULT
 from seqship.wire.tensors import from_tensor_proto, to_tensor_proto
 
 CLASSIFY_INPUTS = "inputs"

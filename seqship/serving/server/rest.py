@@ -37,7 +37,6 @@ from seqship.serving.server.service import (
     get_model_status,
     record,
 )
-from seqship.serving.server.signatures import SERVING_DEFAULT
 from seqship.serving.server.status import Code, StatusError, http_status, invalid_argument
 from seqship.wire.messages import (
     POOL,
@@ -48,6 +47,7 @@ from seqship.wire.messages import (
     RegressionRequest,
     SignatureDefMap,
 )
+from seqship.wire.signature_names import SERVING_DEFAULT
 
 _log = logging.getLogger("seqship.serving.server")
 

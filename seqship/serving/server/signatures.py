@@ -18,15 +18,6 @@ Outputs = dict[str, NDArray[Any]]
 Run = Callable[[Feed, float | None], Outputs]
 """Takes arrays by input name, and the time on `time.monotonic`'s clock at which nobody waits any more."""
 
-SERVING_DEFAULT = "serving_default"
-STREAM = "stream"
-TF_EXAMPLE = "tf_example"
-SERVING_TEXT = "serving_text"
-
-PREDICT = "tensorflow/serving/predict"
-CLASSIFY = "tensorflow/serving/classify"
-REGRESS = "tensorflow/serving/regress"
-
 
 @dataclass(frozen=True, eq=False)
 class Signature:

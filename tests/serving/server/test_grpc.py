@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from seqship.serving.server.inference import Called, predict
 from seqship.serving.server.metrics import Metrics
 from seqship.serving.server.servable import LoadSettings, call, load_servable
-from seqship.serving.server.signatures import CLASSIFY, REGRESS
 from seqship.serving.server.status import Code, StatusError
 from seqship.wire.messages import HealthCheckRequest, HealthCheckResponse
 from seqship.wire.services import HEALTH, SERVICES
+from seqship.wire.signature_names import CLASSIFY, REGRESS
 from tests.serving.server.process import Served
 
 SIGNAL = np.array([[[0.5, -0.25], [1.0, 2.0]], [[0.0, 1.0], [1.5, 0.5]]], np.float32)
