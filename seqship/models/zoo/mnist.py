@@ -2,7 +2,9 @@
 
 The seed document trains the same 890 weights and ends at an accuracy of 0.0958, worse than guessing: a relu does not
 bound the state, so that one large gradient is enough for the weights to run away, and nothing brings them back. Here
-the norm of a gradient is at most 1, and the rate falls.
+the norm of a gradient is at most 1, the rate is 0.003 in place of 0.01 and falls, and the recurrent weights begin as
+the identity, which keeps the state as it is (Le, Jaitly and Hinton, "A Simple Way to Initialize Recurrent Networks of
+Rectified Linear Units", 2015).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from seqship.pipelines.spec import BATCH, Field
 from seqship.pipelines.synthetic_digits import SIDE
 
 VALIDATION_FRACTION = 0.1
-COPIES, SHIFT = 5, 1
+COPIES, SHIFT = 10, 2
 """Copies of each training picture, moved by at most so many pixels: a small file shows too few places of a stroke."""
 PLENTY = 20_000
 """From so many training pictures on there are no copies."""
@@ -29,9 +31,9 @@ PLENTY = 20_000
 INPUT = Field("rows", "float32", (BATCH, SIDE, SIDE), unit="ink, a row of pixels a step", minimum=0.0, maximum=1.0)
 OUTPUT = Field("digit", "float32", (BATCH, 10), unit="probability", minimum=0.0, maximum=1.0, classes=CLASSES)
 TRAINING = Training(
-    epochs=40,
+    epochs=60,
     batch_size=64,
-    learning_rate=1e-2,
+    learning_rate=3e-3,
     loss="sparse_categorical_crossentropy",
     metrics=("accuracy",),
     optimizer="rmsprop",
@@ -80,7 +82,7 @@ MNIST_ROWS = Recipe(
     load=load,
     build=build,
     training=TRAINING,
-    quick=replace(TRAINING, epochs=15),
+    quick=replace(TRAINING, epochs=8),
     evaluate=classify,
 )
 

@@ -8,7 +8,8 @@ from typing import Any
 from seqship.models.flavour import Flavour
 from seqship.pipelines.scaling import Scaling
 
-_CHANGE = "change"
+MEMORY = "memory"
+_CHANGE, _LEVELS = "change", "levels"
 
 
 def relative_forecaster(
@@ -17,7 +18,7 @@ def relative_forecaster(
     length: int,
     features: int,
     horizon: int,
-    inner: Callable[[Any], Any],
+    memory: Callable[[Any], Any],
     input_name: str,
     output_name: str,
     name: str,
@@ -34,29 +35,29 @@ def relative_forecaster(
         length: Steps of the window.
         features: Columns of the input, the target first.
         horizon: Steps of the forecast.
-        inner: Takes a sequence and gives a vector: the recurrent layers.
+        memory: The recurrent layer, from a sequence to a vector, of the name `MEMORY`.
         input_name: Name of the input.
         output_name: Name of the output.
         name: Name of the model.
-        levels: Whether the recurrent layers see the values themselves beside the changes, bounded by a tanh.
+        levels: Whether the recurrent layer sees the values themselves beside the changes, bounded by a tanh.
     """
     layers = flavour.keras.layers
     window = layers.Input((length, features), name=input_name)
     last = layers.Cropping1D((length - 1, 0), name="last_step")(window)
     seen: Any = layers.Subtract(name="changes")([window, last])
     if levels:
-        bounded = layers.Activation("tanh", name="levels")(window)
+        bounded = layers.Activation("tanh", name=_LEVELS)(window)
         seen = layers.Concatenate(name="changes_and_levels")([seen, bounded])
-    change = layers.Dense(horizon, kernel_initializer="zeros", name=_CHANGE)(inner(seen))
+    change = layers.Dense(horizon, kernel_initializer="zeros", name=_CHANGE)(memory(seen))
     forecast = layers.Add(name=output_name)([change, _target(flavour, last, features)])
     return flavour.keras.Model(window, forecast, name=name)
 
 
 def relative_in_units(model: Any, flavour: Flavour, scaling: Scaling, *, input_name: str, output_name: str) -> Any:
-    """Returns a relative forecaster that takes and gives raw values.
+    """Returns a relative forecaster that takes and gives raw values, of the same layers.
 
-    The raw last value is added to the change in units. Scaling the whole forecast back would take the mean away and add
-    it again, and lose the last digits of what is small beside it.
+    Changes are taken of the raw values, then scaled, and the raw last value is added at the end. Scaled first, what is
+    far from zero beside its deviation (a pressure, a price) would lose its last digits, in each runtime others.
 
     Args:
         model: What `relative_forecaster` made, trained on scaled values.
@@ -67,13 +68,19 @@ def relative_in_units(model: Any, flavour: Flavour, scaling: Scaling, *, input_n
     """
     layers = flavour.keras.layers
     length, features = (int(size) for size in model.input_shape[1:])
-    moves = flavour.keras.Model(model.input, model.get_layer(_CHANGE).output, name=f"{model.name}_{_CHANGE}")
-    variance = [scale**2 for scale in scaling.scale]
+    mean, variance = list(scaling.offset), [scale**2 for scale in scaling.scale]
     window = layers.Input((length, features), name=input_name)
-    scaled = layers.Normalization(mean=list(scaling.offset), variance=variance, name="scaling")(window)
-    change = layers.Rescaling(scaling.scale[0], name="change_in_units")(moves(scaled))
     last = layers.Cropping1D((length - 1, 0), name="last_step")(window)
-    forecast = layers.Add(name=output_name)([change, _target(flavour, last, features)])
+    changes = layers.Subtract(name="changes")([window, last])
+    seen: Any = layers.Normalization(mean=[0.0] * features, variance=variance, name="scaled_changes")(changes)
+    names = [layer.name for layer in model.layers]
+    if _LEVELS in names:
+        scaled = layers.Normalization(mean=mean, variance=variance, name="scaled_levels")(window)
+        bounded = layers.Activation("tanh", name=_LEVELS)(scaled)
+        seen = layers.Concatenate(name="changes_and_levels")([seen, bounded])
+    change = model.get_layer(_CHANGE)(model.get_layer(MEMORY)(seen))
+    moved = layers.Rescaling(scaling.scale[0], name="change_in_units")(change)
+    forecast = layers.Add(name=output_name)([moved, _target(flavour, last, features)])
     return flavour.keras.Model(window, forecast, name=f"{model.name}_in_units")
 
 

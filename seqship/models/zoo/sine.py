@@ -2,9 +2,9 @@
 
 The model and its shapes are those of the seed document: a window of four samples is *one* time step of four features,
 (n, 1, 4), so that the recurrent weights never meet a state other than zero, and 1,024 of the layer's 1,184 weights do
-nothing. Two things differ. The document pads both spans with their last value, to get windows for the last samples:
-three training and three test windows hold made-up values; here windows of the test read the last training samples
-instead. And it calls a forecast "pretty close" whose error can hardly be less than the noise, a third.
+nothing. Two things differ. The document has as many windows as samples, so that the last four targets of each span are
+made up; here windows of the test read the last training samples instead. And it calls a forecast "pretty close" whose
+error can hardly be less than the noise, a third.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from seqship.models.cudnn import gate_options
 from seqship.models.flavour import Flavour
 from seqship.models.forecasting import forecast, tested_arrays
 from seqship.models.recipe import Evaluation, LoadOptions, Outputs, Recipe, RecipeData, Training
-from seqship.models.zoo.relative import relative_forecaster, relative_in_units
+from seqship.models.zoo.relative import MEMORY, relative_forecaster, relative_in_units
 from seqship.pipelines.series import Series, as_series
 from seqship.pipelines.spec import BATCH, Field
 from seqship.pipelines.window_examples import SplitSeries, split_windows
@@ -58,7 +58,7 @@ def build(flavour: Flavour, *, units: int = UNITS, cudnn: bool = True) -> Any:
         length=LENGTH,
         features=1,
         horizon=1,
-        inner=flavour.keras.layers.LSTM(units, name="memory", **gate_options(cudnn=cudnn)),
+        memory=flavour.keras.layers.LSTM(units, name=MEMORY, **gate_options(cudnn=cudnn)),
         input_name=INPUT.name,
         output_name=OUTPUT.name,
         name="stock_lstm",

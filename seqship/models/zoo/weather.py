@@ -17,13 +17,13 @@ from seqship.models.cudnn import gate_options
 from seqship.models.flavour import Flavour
 from seqship.models.forecasting import forecast, tested_arrays
 from seqship.models.recipe import Evaluation, LoadOptions, Outputs, Recipe, RecipeData, Training
-from seqship.models.zoo.relative import relative_forecaster, relative_in_units
+from seqship.models.zoo.relative import MEMORY, relative_forecaster, relative_in_units
 from seqship.pipelines.series import Series
 from seqship.pipelines.spec import BATCH, Field
 from seqship.pipelines.synthetic_weather import COLUMNS, HOURS_A_DAY, synthetic_weather
 from seqship.pipelines.window_examples import SplitSeries, split_windows
 
-HOURS, LENGTH, UNITS, LAYER = 6_000, 48, 32, "memory"
+HOURS, LENGTH, UNITS = 6_000, 48, 32
 TARGETS = ("pm2.5", "OT")
 """Columns that are the target where a file has them and none is asked for; else the first is."""
 INPUT = Field("hours", "float32", (BATCH, LENGTH, len(COLUMNS)), unit="as in the data, the target first, one an hour")
@@ -87,7 +87,7 @@ def builder(horizon: int) -> Callable[..., Any]:
             length=LENGTH,
             features=features,
             horizon=horizon,
-            inner=flavour.keras.layers.GRU(units, name=LAYER, **gate_options(cudnn=cudnn)),
+            memory=flavour.keras.layers.GRU(units, name=MEMORY, **gate_options(cudnn=cudnn)),
             input_name=INPUT.name,
             output_name="forecast",
             name=f"weather_gru_{horizon}",
