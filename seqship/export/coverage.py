@@ -67,6 +67,9 @@ FALLBACK: tuple[Construct, ...] = (
 REFUSED: tuple[Construct, ...] = (
     Construct("an operation without an ONNX counterpart (`TextVectorization`)", "no file", "named with its layer"),
     Construct("`stateful=True` of ConvLSTM or of a cell of your own", "no file", "the state would be lost"),
+    Construct(
+        "`keras.ops.argmax` (Keras 3)", "no file", "it casts bits; `keras.ops.top_k(x, k=1)` gives the same index"
+    ),
     Construct("`gelu`, `bfloat16`", "no file", "tf2onnx has no Erfc, onnxruntime no such operators"),
     Construct("a stateful layer that is called with `initial_state`", "no file", "it would have two states"),
     Construct("float64 `LSTM` and `GRU` of tf-keras", "no file", "tf2onnx makes operators that onnxruntime cannot run"),

@@ -241,14 +241,25 @@ def predict_sequences(runner: Runner, data: Sequences, field: Field, *, batch_si
         batch_size: Rows at once.
 
     Returns:
-        Outputs by name, in the order of the sequences, shaped (n, ...).
+        Outputs by name, in the order of the sequences, shaped (n, ...). Those with an answer for each step hold zeros
+        behind the end of a shorter batch.
     """
-    outputs: dict[str, NDArray[Any]] = {}
-    for rows, batch in _padded(data, field, batch_size):
-        for name, value in runner({field.name: batch}).items():
-            whole = outputs.setdefault(name, np.empty((len(data), *value.shape[1:]), value.dtype))
-            whole[rows] = value
-    return outputs
+    answers = [(rows, runner({field.name: batch})) for rows, batch in _padded(data, field, batch_size)]
+    return {name: in_rows([(rows, made[name]) for rows, made in answers], len(data)) for name in answers[0][1]}
+
+
+def in_rows(parts: Sequence[tuple[NDArray[np.int64], NDArray[Any]]], count: int) -> NDArray[Any]:
+    """Returns the rows of all batches in one array, as wide as the widest batch, with zeros behind the others.
+
+    Args:
+        parts: Which rows each batch holds, and the batch.
+        count: Number of rows in all.
+    """
+    shape = np.max([array.shape[1:] for _, array in parts], axis=0)
+    whole = np.zeros((count, *shape.astype(int)), parts[0][1].dtype)
+    for rows, array in parts:
+        whole[(rows, *(slice(size) for size in array.shape[1:]))] = array
+    return whole
 
 
 def _padded(data: Sequences, field: Field, batch_size: int) -> Iterable[tuple[NDArray[np.int64], NDArray[Any]]]:
@@ -260,7 +271,8 @@ def _padded(data: Sequences, field: Field, batch_size: int) -> Iterable[tuple[ND
     for start, stop in zip(plan.offsets[:-1], plan.offsets[1:], strict=True):
         rows = plan.rows[start:stop]
         values = [data.values[row] for row in rows]
-        yield rows, pad_right(values, pad_value=pad_value, length=fixed, dtype=np.dtype(field.dtype))
+        padded = pad_right(values, pad_value=pad_value, length=fixed, dtype=np.dtype(field.dtype))
+        yield rows, padded.reshape(*padded.shape[:2], *field.shape[2:])  # A step of one number has no axis of its own.
 
 
 def _over_data(

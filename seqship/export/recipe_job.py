@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from seqship.atomic import check_output, check_parent, write_file, writing_to
 from seqship.errors import ModelError, OutputError
 from seqship.export.bundle import Bundle
+from seqship.export.equivalence import in_rows
 from seqship.export.runners import keras_runner
 from seqship.export.shipping import ship
 from seqship.export.streaming import export_signature
@@ -23,7 +24,6 @@ from seqship.models.catalogue import recipe as find_recipe
 from seqship.models.flavour import Flavour, Version, load_flavour
 from seqship.models.recipe import Evaluation, LoadOptions, Recipe, RecipeData
 from seqship.models.training import Precision, Trained, train
-from seqship.pipelines.examples import Examples
 from seqship.pipelines.spec import STATE_PREFIX
 from seqship.progress import Progress, silent
 
@@ -217,19 +217,10 @@ def predict_examples(model: Any, recipe: Recipe, data: RecipeData) -> dict[str, 
     for rows, feed in test.feeds(BATCH_SIZE):
         answers.append((rows, run(feed)))
     return {
-        name: _put_together([(rows, made[name]) for rows, made in answers], test)
+        name: in_rows([(rows, made[name]) for rows, made in answers], len(test))
         for name in answers[0][1]
         if not name.startswith(STATE_PREFIX)
     }
-
-
-def _put_together(parts: list[tuple[NDArray[np.int64], NDArray[Any]]], test: Examples) -> NDArray[Any]:
-    """Returns the rows of all batches in one array, as wide as the widest batch."""
-    shape = np.max([array.shape[1:] for _, array in parts], axis=0)
-    whole = np.zeros((len(test), *shape.astype(int)), parts[0][1].dtype)
-    for rows, array in parts:
-        whole[(rows, *(slice(size) for size in array.shape[1:]))] = array
-    return whole
 
 
 def _training_facts(done: _Done, job: Job) -> dict[str, Any]:

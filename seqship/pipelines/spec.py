@@ -32,7 +32,7 @@ class Field:
         maximum: Largest value an element may take, None where there is no bound.
         sampling_hz: Steps per second, None where time has no unit.
         classes: For an output of class scores, the names along the last axis; two names where that axis has one score,
-            which is the probability of the second.
+            which is the probability of the second. For an input of token ids, what each id stands for.
     """
 
     name: str

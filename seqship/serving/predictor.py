@@ -136,7 +136,7 @@ class Predictor:
     @property
     def classes(self) -> tuple[str, ...] | None:
         """Names of the classes, None where the model does not classify."""
-        return next((field.classes for field in self.outputs if field.classes), None)
+        return next((field.classes for field in self.outputs if field.classes and field.rank == 2), None)
 
     def predict(self, sequences: Sequence[ArrayLike | str | bytes] | NDArray[Any]) -> Prediction:
         """Answers for sequences, of a model with one input; a stateful one begins each with the state zero.
@@ -252,7 +252,7 @@ class Predictor:
 
     def _prediction(self, outputs: dict[str, NDArray[Any]]) -> Prediction:
         for field in self.outputs:
-            if field.classes:
+            if field.classes and field.rank == 2:
                 scores = outputs[field.name]
                 if scores.shape[1:] == (1,):  # One score is the probability of the second of two classes.
                     scores = np.concatenate([1 - scores, scores], axis=1)

@@ -381,3 +381,28 @@ def test_a_field_of_fixed_length_takes_padded_sequences(real: Sequences) -> None
 
     assert np.array_equal(predict_sequences(run, real, field)["length"], real.lengths)
     assert {shape[1] for shape in seen} == {30}
+
+
+def test_token_ids_and_answers_to_every_step_are_compared(flavour: Flavour, tmp_path: Path) -> None:
+    layers = flavour.keras.layers
+    model = flavour.keras.Sequential(
+        [
+            layers.Input((None,), dtype="int32", name="tokens"),
+            layers.Embedding(9, 3, mask_zero=True),
+            layers.GRU(4, return_sequences=True),
+            layers.Dense(2, name="scores"),
+        ]
+    )
+    random = np.random.default_rng(0)
+    values = tuple(random.integers(1, 9, length) for length in (*range(1, 30), 60))
+    data = Sequences(values, np.zeros(30, np.int64), ("",))
+    onnx_file = to_onnx(model, tmp_path / "model.onnx").path
+    report = check_equivalence(model, onnx=onnx_file, data=data, cases=[Case(1, 3, "full")])
+    assert report
+    assert [row.rows for row in report.data] == [30]
+    runner = onnx_runner(onnx_file)
+    found = predict_sequences(runner, data, Field("tokens", "int32", ("batch", "time"), pad_value=0), batch_size=4)
+    assert found["scores"].shape == (30, 60, 2)
+    alone = runner({"tokens": values[7][None].astype(np.int32)})["scores"]
+    np.testing.assert_allclose(found["scores"][7, :8], alone[0], atol=1e-6)
+    assert not found["scores"][0, 40:].any()
