@@ -164,6 +164,7 @@ def test_batches_are_what_the_plan_says(
     data = stepwise(shape=shape, dtype=dtype)
     weight = np.array([0.5, 1.0, 3.0], np.float32)
     options: dict[str, Any] = {"epoch": 1, "seed": 2, "max_length": max_length, "shard": shard, **size}
+    start_batch = min(start_batch, len(plan_epoch(data.lengths, **options)))  # An epoch may be a single batch.
     plan = plan_epoch(data.lengths, **options, start_batch=start_batch)
     layout: dict[str, Any] = {"truncate": truncate, "side": side, "start_batch": start_batch}
     dataset: Any = training_batches(data, **options, **layout, pad_value=200, label_pad_value=-1, class_weight=weight)
