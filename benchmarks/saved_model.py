@@ -77,9 +77,10 @@ def measure(models: Sequence[tuple[str, Version]], rounds: int, folder: str) -> 
         child = Child(_loader, (name, version, folder))
         try:
             forms: dict[str, Form] = child.ask("", "", limit=LIMIT)
-            taken = {way: {form: [child.ask(way, form, limit=LIMIT)] for form in FORMS} for way in WAYS}
-            for way in WAYS:  # What was asked above is the warm-up.
-                taken[way] = {form: [] for form in FORMS}
+            taken: dict[str, dict[str, list[float]]] = {way: {form: [] for form in FORMS} for way in WAYS}
+            for way in WAYS:
+                for form in FORMS:  # To warm up.
+                    child.ask(way, form, limit=LIMIT)
                 for _ in range(rounds):
                     for form in FORMS:
                         taken[way][form].append(child.ask(way, form, limit=LIMIT))

@@ -133,6 +133,30 @@ def read_bundle(path: str | os.PathLike[str], *, check: bool = True) -> Bundle:
     return bundle
 
 
+def read_contract(
+    metadata: Mapping[str, str], model: Path, *, instead: str
+) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+    """Returns the contract that an ONNX file of seqship carries: its inputs and its outputs.
+
+    Args:
+        metadata: The file's `metadata_props`.
+        model: The file, for errors.
+        instead: What to do where the file carries none.
+
+    Raises:
+        BundleError: It carries none, or one that cannot be read.
+    """
+    text = metadata.get(CONTRACT_KEY)
+    if text is None:
+        raise BundleError(f"{model} carries no contract: seqship did not write it; {instead}")
+    try:
+        document = json.loads(text)
+        inputs, outputs = (tuple(Field.from_json(field) for field in document[side]) for side in ("inputs", "outputs"))
+    except (TypeError, KeyError, ValueError) as error:
+        raise BundleError(f"{model} carries a contract that cannot be read: {error}") from None
+    return inputs, outputs
+
+
 def check_files(bundle: Bundle) -> None:
     """Compares every file with the manifest.
 

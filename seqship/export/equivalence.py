@@ -17,8 +17,7 @@ from seqship.export.runners import Feed, Outputs, Runner, keras_runner, onnx_run
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
 from seqship.export.tolerance import FLOAT32, Tolerance
-from seqship.pipelines.pad import pad_right
-from seqship.pipelines.plan import length_octiles, plan_batches
+from seqship.pipelines.examples import padded_arrays
 from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.spec import STATE_PREFIX, Field
 from seqship.progress import Progress
@@ -244,8 +243,27 @@ def predict_sequences(runner: Runner, data: Sequences, field: Field, *, batch_si
         Outputs by name, in the order of the sequences, shaped (n, ...). Those with an answer for each step hold zeros
         behind the end of a shorter batch.
     """
-    answers = [(rows, runner({field.name: batch})) for rows, batch in _padded(data, field, batch_size)]
-    return {name: in_rows([(rows, made[name]) for rows, made in answers], len(data)) for name in answers[0][1]}
+    batches = padded_arrays(
+        data,
+        pad_value=0.0 if field.pad_value is None else field.pad_value,
+        batch_size=batch_size,
+        dtype=np.dtype(field.dtype),
+        step_shape=field.shape[2:],
+        length=None if field.has_time else int(field.shape[1]),
+    )
+    return answers_to(runner, ((rows, {field.name: batch}) for rows, batch in batches), len(data))
+
+
+def answers_to(runner: Runner, feeds: Iterable[tuple[NDArray[np.int64], Feed]], count: int) -> Outputs:
+    """Runs a model over batches, and returns its outputs by name in the order of the rows.
+
+    Args:
+        runner: The model.
+        feeds: Which rows each batch holds, and its inputs.
+        count: Number of rows in all.
+    """
+    answers = [(rows, runner(feed)) for rows, feed in feeds]
+    return {name: in_rows([(rows, made[name]) for rows, made in answers], count) for name in answers[0][1]}
 
 
 def in_rows(parts: Sequence[tuple[NDArray[np.int64], NDArray[Any]]], count: int) -> NDArray[Any]:
@@ -260,19 +278,6 @@ def in_rows(parts: Sequence[tuple[NDArray[np.int64], NDArray[Any]]], count: int)
     for rows, array in parts:
         whole[(rows, *(slice(size) for size in array.shape[1:]))] = array
     return whole
-
-
-def _padded(data: Sequences, field: Field, batch_size: int) -> Iterable[tuple[NDArray[np.int64], NDArray[Any]]]:
-    lengths = data.lengths
-    fixed = None if field.has_time else int(field.shape[1])
-    boundaries = length_octiles(lengths)
-    plan = plan_batches(lengths, epoch=0, seed=0, batch_size=batch_size, boundaries=boundaries, shuffle=False)
-    pad_value = 0.0 if field.pad_value is None else field.pad_value
-    for start, stop in zip(plan.offsets[:-1], plan.offsets[1:], strict=True):
-        rows = plan.rows[start:stop]
-        values = [data.values[row] for row in rows]
-        padded = pad_right(values, pad_value=pad_value, length=fixed, dtype=np.dtype(field.dtype))
-        yield rows, padded.reshape(*padded.shape[:2], *field.shape[2:])  # A step of one number has no axis of its own.
 
 
 def _over_data(

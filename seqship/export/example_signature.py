@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from seqship.export.serving_signature import ServingSignature
-from seqship.pipelines.spec import BATCH, Field
-from seqship.wire.signature_names import CLASSIFY, PREDICT, REGRESS, TF_EXAMPLE
-
-EXAMPLES = Field("inputs", "string", (BATCH,), unit="serialized tf.Example")
-"""TF-Serving's Classify and Regress feed the input of this name (`servables/tensorflow/classifier.cc`)."""
+from seqship.pipelines.signature_contracts import EXAMPLES, classifying, example_outputs, is_feature
+from seqship.pipelines.spec import Field
+from seqship.wire.signature_names import REGRESS, TF_EXAMPLE
 
 
 def example_signature(plain: ServingSignature) -> ServingSignature | None:
@@ -30,10 +27,10 @@ def example_signature(plain: ServingSignature) -> ServingSignature | None:
     """
     import tensorflow as tf
 
-    if not all(_is_feature(field) for field in plain.inputs):
+    if not all(is_feature(field) for field in plain.inputs):
         return None
     names = [field.name for field in plain.inputs]
-    method, outputs = _method(plain.outputs)
+    method, outputs = example_outputs(plain.outputs)
 
     def serving(inputs: Any) -> dict[str, Any]:
         with tf.name_scope(TF_EXAMPLE):
@@ -46,21 +43,6 @@ def example_signature(plain: ServingSignature) -> ServingSignature | None:
     specs = [tf.TensorSpec([None], tf.string, name=EXAMPLES.name)]
     concrete = tf.function(serving, input_signature=specs, autograph=False).get_concrete_function()
     return ServingSignature(TF_EXAMPLE, method, (EXAMPLES,), outputs, concrete)
-
-
-def classifying(outputs: Sequence[Field]) -> Field | None:
-    """Returns the output that has the scores of classes, None where there is none."""
-    return next((field for field in outputs if field.classes and field.rank == 2 and field.dtype == "float32"), None)
-
-
-def _method(outputs: Sequence[Field]) -> tuple[str, tuple[Field, ...]]:
-    if (scores := classifying(outputs)) is not None:
-        shape = (BATCH, len(scores.classes or ()))
-        return CLASSIFY, (Field("classes", "string", shape), replace(scores, name="scores", shape=shape))
-    only = outputs[0]
-    if len(outputs) == 1 and only.dtype == "float32" and only.shape in ((BATCH,), (BATCH, 1)):
-        return REGRESS, (replace(only, name="outputs"),)
-    return PREDICT, tuple(outputs)
 
 
 def _results(method: str, fields: Sequence[Field], made: dict[str, Any]) -> dict[str, Any]:
@@ -76,11 +58,6 @@ def _results(method: str, fields: Sequence[Field], made: dict[str, Any]) -> dict
         values = tf.concat([1 - values, values], 1)  # One score is the probability of the second class.
     names: Any = tf.constant([list(scores.classes or ())])
     return {"classes": tf.repeat(names, tf.shape(values)[0], axis=0), "scores": values}
-
-
-def _is_feature(field: Field) -> bool:
-    """Whether a feature of a `tf.Example` can be an input: one row of it has one free size at most, that of time."""
-    return field.rank > 0 and field.shape[0] == BATCH and not any(isinstance(size, str) for size in field.shape[2:])
 
 
 def _feature(field: Field) -> Any:

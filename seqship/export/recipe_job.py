@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from seqship.atomic import check_output, check_parent, write_file, writing_to
 from seqship.errors import ModelError, OutputError
 from seqship.export.bundle import Bundle
-from seqship.export.equivalence import in_rows
+from seqship.export.equivalence import answers_to
 from seqship.export.runners import keras_runner
 from seqship.export.shipping import ship
 from seqship.export.streaming import export_signature
@@ -212,15 +210,8 @@ def predict_examples(model: Any, recipe: Recipe, data: RecipeData) -> dict[str, 
     Outputs with an answer for each step hold zeros behind the end of a shorter sequence.
     """
     signature = export_signature(model, inputs=data.inputs or recipe.inputs, outputs=data.outputs or recipe.outputs)
-    run, test = keras_runner(signature), data.test
-    answers: list[tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]]] = []
-    for rows, feed in test.feeds(BATCH_SIZE):
-        answers.append((rows, run(feed)))
-    return {
-        name: in_rows([(rows, made[name]) for rows, made in answers], len(test))
-        for name in answers[0][1]
-        if not name.startswith(STATE_PREFIX)
-    }
+    made = answers_to(keras_runner(signature), data.test.feeds(BATCH_SIZE), len(data.test))
+    return {name: values for name, values in made.items() if not name.startswith(STATE_PREFIX)}
 
 
 def _training_facts(done: _Done, job: Job) -> dict[str, Any]:

@@ -7,11 +7,10 @@ from typing import Any
 
 from seqship.errors import ModelError
 from seqship.export.serving_signature import ServingSignature
-from seqship.pipelines.spec import BATCH, Field
+from seqship.pipelines.signature_contracts import TEXT
 from seqship.pipelines.text_vectorizer import TextVectorizer
 from seqship.wire.signature_names import PREDICT, SERVING_TEXT
 
-TEXT = Field("text", "string", (BATCH,), unit="raw text, UTF-8")
 VOCABULARY_ASSET = "vocabulary.txt"
 
 _PUNCTUATION = r'[!"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~\']'

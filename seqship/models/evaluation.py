@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from seqship.models.recipe import Evaluation, Outputs, Recipe, RecipeData
 from seqship.pipelines.examples import SequenceExamples
 from seqship.pipelines.sequences import Sequences
+from seqship.pipelines.signature_contracts import score_of_each_class
 
 EXAMPLES_PER_CLASS = 3
 
@@ -84,9 +85,7 @@ def classify(recipe: Recipe, data: RecipeData, outputs: Outputs, seed: int) -> E
     train, test = data.train, data.test
     if not (isinstance(train, SequenceExamples) and isinstance(test, SequenceExamples)):
         raise TypeError(f"recipe {recipe.name!r} classifies what are no labelled sequences")
-    scores = outputs[recipe.outputs[0].name]
-    if scores.shape[1:] == (1,):
-        scores = np.concatenate([1 - scores, scores], axis=1)
+    scores = score_of_each_class(outputs[recipe.outputs[0].name])
     labels = test.sequences.labels
     result = classification(labels, scores, recipe.classes, train.sequences.class_counts)
     recall = dict(zip(result.classes, result.recall, strict=True))

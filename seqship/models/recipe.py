@@ -146,7 +146,8 @@ Evaluate = Callable[["Recipe", RecipeData, Outputs, int], Evaluation]
 """Takes the recipe, its data, what the exported model gives for the test examples, and a seed."""
 
 
-def _as_trained(model: Any, flavour: Flavour, data: RecipeData) -> Any:  # noqa: ARG001
+def as_trained(model: Any, flavour: Flavour, data: RecipeData) -> Any:  # noqa: ARG001
+    """Returns the trained model: what most recipes export."""
     return model
 
 
@@ -191,7 +192,7 @@ class Recipe:
     training: Training
     quick: Training
     evaluate: Evaluate
-    finish: Callable[[Any, Flavour, RecipeData], Any] = _as_trained
+    finish: Callable[[Any, Flavour, RecipeData], Any] = as_trained
     parts: Callable[[Any, Flavour, RecipeData], Mapping[str, Part]] = _no_parts
     loops: str = ""
 

@@ -45,17 +45,7 @@ def facts_of(examples: Examples, *, batch_size: int, seed: int = 0) -> dict[str,
 
 def epoch_plan(examples: SequenceExamples, *, batch_size: int, seed: int = 0) -> BatchPlan:
     """Returns the batches of the first epoch that `examples.batches` gives."""
-    budget = examples.max_tokens
-    boundaries = None if budget is not None else examples.boundaries
-    return plan_epoch(
-        examples.sequences.lengths,
-        epoch=0,
-        seed=seed,
-        batch_size=None if budget is not None else batch_size,
-        max_tokens=budget,
-        boundaries=boundaries,
-        pad_to_boundary=boundaries is not None,
-    )
+    return plan_epoch(examples.sequences.lengths, epoch=0, seed=seed, **examples.layout(batch_size))
 
 
 def length_bars(lengths: NDArray[np.int64], *, most: int = BARS) -> list[tuple[int, int, int]]:

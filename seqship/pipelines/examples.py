@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from seqship.errors import DataError
 from seqship.pipelines.class_balance import class_weights
-from seqship.pipelines.plan import epoch_order
+from seqship.pipelines.pad import pad_right
+from seqship.pipelines.plan import epoch_order, length_octiles, plan_batches
 from seqship.pipelines.sequences import Sequences
 
 
@@ -81,21 +82,26 @@ class SequenceExamples:
         weights = None
         if self.class_power is not None and shuffle:
             weights = class_weights(self.sequences.labels, classes=len(self.sequences.classes), power=self.class_power)
-        sizes: dict[str, Any] = (
-            {"batch_size": batch_size} if self.max_tokens is None else {"max_tokens": self.max_tokens}
-        )
         return training_batches(
             self.sequences,
             epoch=epoch,
             seed=seed,
-            boundaries=None if self.max_tokens is not None else self.boundaries,
             pad_value=self.pad_value,
             class_weight=weights,
             shuffle=shuffle,
-            pad_to_boundary=self.max_tokens is None and self.boundaries is not None,
             start_batch=start_batch,
-            **sizes,
+            **self.layout(batch_size),
         )
+
+    def layout(self, batch_size: int) -> dict[str, Any]:
+        """Returns the arguments of `plan_epoch` that say how sequences are put into batches."""
+        if self.max_tokens is not None:
+            return {"max_tokens": self.max_tokens}
+        return {
+            "batch_size": batch_size,
+            "boundaries": self.boundaries,
+            "pad_to_boundary": self.boundaries is not None,
+        }
 
     def digest(self) -> str:
         """Returns a digest of lengths and labels."""
@@ -103,21 +109,42 @@ class SequenceExamples:
 
     def feeds(self, batch_size: int) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
         """Yields padded batches of similar lengths."""
-        from seqship.pipelines.pad import pad_right
-        from seqship.pipelines.plan import length_octiles, plan_batches
-
-        lengths = self.sequences.lengths
-        bounds = length_octiles(lengths)
-        plan = plan_batches(lengths, epoch=0, seed=0, batch_size=batch_size, boundaries=bounds, shuffle=False)
-        for start, stop in zip(plan.offsets[:-1], plan.offsets[1:], strict=True):
-            members = plan.rows[start:stop]
-            values = [self.sequences.values[row] for row in members]
-            padded = pad_right(values, pad_value=self.pad_value, dtype=values[0].dtype)
-            yield members, {self.name: padded.reshape(*padded.shape[:2], *values[0].shape[1:])}
+        step = self.sequences.values[0]
+        options: dict[str, Any] = {"dtype": step.dtype, "step_shape": step.shape[1:]}
+        found = padded_arrays(self.sequences, pad_value=self.pad_value, batch_size=batch_size, **options)
+        return ((rows, {self.name: padded}) for rows, padded in found)
 
     def rows(self, most: int) -> Sequences | None:
         """Returns the first sequences."""
         return self.sequences.take(range(min(most, len(self))))
+
+
+def padded_arrays(
+    sequences: Sequences,
+    *,
+    pad_value: float,
+    batch_size: int,
+    dtype: DTypeLike,
+    step_shape: Sequence[Any],
+    length: int | None = None,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+    """Yields right-padded batches of similar lengths with the rows that they hold, for a runtime to answer.
+
+    Args:
+        sequences: The sequences; each is in one batch.
+        pad_value: What fills the steps behind the data.
+        batch_size: Most rows of a batch.
+        dtype: Element type of the batches.
+        step_shape: Shape of one step; empty where a step is one number.
+        length: Steps of every batch; those of its longest sequence where None.
+    """
+    lengths = sequences.lengths
+    boundaries = length_octiles(lengths)
+    plan = plan_batches(lengths, epoch=0, seed=0, batch_size=batch_size, boundaries=boundaries, shuffle=False)
+    for start, stop in zip(plan.offsets[:-1], plan.offsets[1:], strict=True):
+        rows = plan.rows[start:stop]
+        padded = pad_right([sequences.values[row] for row in rows], pad_value=pad_value, length=length, dtype=dtype)
+        yield rows, padded.reshape(*padded.shape[:2], *step_shape)  # `pad_right` gives a number an axis of its own.
 
 
 @dataclass(frozen=True, eq=False)

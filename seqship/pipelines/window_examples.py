@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqship.pipelines.chronological import Span, chronological_split
+from seqship.pipelines.examples import ArrayExamples
 from seqship.pipelines.scaling import Kind, Scaling, fit_scaling
 from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.series import Series
@@ -43,12 +44,14 @@ class WindowExamples:
     def source(self) -> str:
         return self.series.source
 
-    @cached_property
-    def _count(self) -> int:
-        return sum(len(targets) for _, targets in self._read())
-
     def __len__(self) -> int:
         return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        from seqship.pipelines.windowing import windows
+
+        return len(windows(self.series, span=self.span, batch_size=1, **self.options))
 
     @cached_property
     def _scaled(self) -> Series:
@@ -77,30 +80,29 @@ class WindowExamples:
         digest.update(repr(sorted(self.options.items())).encode())
         return digest.hexdigest()[:16]
 
-    def _read(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """Yields raw windows in their order."""
+    @cached_property
+    def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         from seqship.pipelines.windowing import windows
 
         raw: Any = windows(self.series, span=self.span, batch_size=READ_BATCH, **self.options)
-        yield from raw.as_numpy_iterator()
-
-    def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Returns all raw windows: inputs (n, length, columns), targets as `windows` gives them."""
-        inputs, targets = zip(*self._read(), strict=True)
+        inputs, targets = zip(*raw.as_numpy_iterator(), strict=True)
         return np.concatenate(inputs), np.concatenate(targets)
 
-    def feeds(self, batch_size: int) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:  # noqa: ARG002
+    def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Returns all raw windows, read once: inputs (n, length, columns), targets as `windows` gives them."""
+        return self._arrays
+
+    def _as_rows(self) -> ArrayExamples:
+        inputs, targets = self.arrays()
+        return ArrayExamples({self.name: inputs}, targets, self.source)
+
+    def feeds(self, batch_size: int) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
         """Yields raw windows in their order."""
-        first = 0
-        for inputs, targets in self._read():
-            yield np.arange(first, first + len(targets)), {self.name: inputs}
-            first += len(targets)
+        return self._as_rows().feeds(batch_size)
 
     def rows(self, most: int) -> Sequences | None:
         """Returns the first raw windows as sequences."""
-        inputs, _ = self.arrays()
-        count = min(most, len(inputs))
-        return Sequences(tuple(inputs[:count]), np.zeros(count, np.int64), ("",), source=self.source)
+        return self._as_rows().rows(most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,7 @@ class SplitSeries:
     train: WindowExamples
     validation: WindowExamples
     test: WindowExamples
-    scaling: Scaling | None = field(default=None)
+    scaling: Scaling | None = None
 
 
 def split_windows(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from seqship.errors import BundleError, DataError, DependencyError, ProofError
-from seqship.export.bundle import CONTRACT_KEY, ONNX_FILE, read_bundle
+from seqship.export.bundle import ONNX_FILE, read_bundle, read_contract
 from seqship.pipelines.pad import pad_right
 from seqship.pipelines.plan import length_octiles, plan_batches
+from seqship.pipelines.signature_contracts import score_of_each_class
 from seqship.pipelines.spec import STATE_PREFIX, Field
 from seqship.pipelines.text_vectorizer import TextVectorizer
 from seqship.serving.sequence_checks import checked_array, checked_sequence, fits, fixed_length, shape_text
@@ -102,7 +102,8 @@ class Predictor:
         except Exception as error:  # onnxruntime's own types derive from Exception alone.
             text = " ".join(str(error).split())
             raise BundleError(f"{model} cannot be opened by onnxruntime: {text[:300]}") from error
-        self.inputs, self.outputs = fields or _read_contract(session, model)
+        metadata = session.get_modelmeta().custom_metadata_map
+        self.inputs, self.outputs = fields or read_contract(metadata, model, instead="open the bundle instead")
         names = [field.name for field in self.outputs]
 
         def run(feed: Feed) -> Outputs:
@@ -136,7 +137,7 @@ class Predictor:
     @property
     def classes(self) -> tuple[str, ...] | None:
         """Names of the classes, None where the model does not classify."""
-        return next((field.classes for field in self.outputs if field.classes and field.rank == 2), None)
+        return None if self._scoring is None else self._scoring.classes
 
     def predict(self, sequences: Sequence[ArrayLike | str | bytes] | NDArray[Any]) -> Prediction:
         """Answers for sequences, of a model with one input; a stateful one begins each with the state zero.
@@ -250,26 +251,17 @@ class Predictor:
 
         return {field.name: np.empty((0, *sizes(field)), np.dtype(field.dtype)) for field in self.outputs}
 
+    @property
+    def _scoring(self) -> Field | None:
+        """The output that has the scores of classes."""
+        return next((field for field in self.outputs if field.classes and field.rank == 2), None)
+
     def _prediction(self, outputs: dict[str, NDArray[Any]]) -> Prediction:
-        for field in self.outputs:
-            if field.classes and field.rank == 2:
-                scores = outputs[field.name]
-                if scores.shape[1:] == (1,):  # One score is the probability of the second of two classes.
-                    scores = np.concatenate([1 - scores, scores], axis=1)
-                return Prediction(outputs, tuple(field.classes[i] for i in scores.argmax(axis=1)), scores)
-        return Prediction(outputs)
-
-
-def _read_contract(session: Any, model: Path) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
-    text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
-    if text is None:
-        raise BundleError(f"{model} carries no contract: seqship did not write it; open the bundle instead")
-    try:
-        document = json.loads(text)
-        inputs, outputs = (tuple(Field.from_json(field) for field in document[side]) for side in ("inputs", "outputs"))
-    except (TypeError, KeyError, ValueError) as error:
-        raise BundleError(f"{model} carries a contract that cannot be read: {error}") from None
-    return inputs, outputs
+        field, names = self._scoring, self.classes
+        if field is None or names is None:
+            return Prediction(outputs)
+        scores = score_of_each_class(outputs[field.name])
+        return Prediction(outputs, tuple(names[i] for i in scores.argmax(axis=1)), scores)
 
 
 def _alike(members: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from seqship.models.cudnn import gate_options
 from seqship.models.flavour import Flavour
 from seqship.models.forecasting import forecast, tested_arrays
-from seqship.models.recipe import Evaluation, LoadOptions, Outputs, Recipe, RecipeData, Training
+from seqship.models.recipe import Evaluation, LoadOptions, Outputs, Recipe, RecipeData, Training, as_trained
 from seqship.models.zoo.generated import generated_alone
 from seqship.pipelines.examples import ArrayExamples
 from seqship.pipelines.spec import BATCH, TIME, Field
@@ -232,10 +232,6 @@ def evaluate_fed_back(recipe: Recipe, data: RecipeData, outputs: Outputs, seed: 
     return replace(found, metrics=metrics, lines=(*found.lines, *lines))
 
 
-def _as_trained(model: Any, flavour: Flavour, data: RecipeData) -> Any:  # noqa: ARG001
-    return model
-
-
 def _recipe(
     short: str,
     task: str,
@@ -248,7 +244,7 @@ def _recipe(
     window: Field = INPUT,
     cudnn: bool = False,
     evaluation: Callable[..., Evaluation] = evaluate,
-    finish: Callable[[Any, Flavour, RecipeData], Any] = _as_trained,
+    finish: Callable[[Any, Flavour, RecipeData], Any] = as_trained,
 ) -> Recipe:
     return Recipe(
         name=f"series-{short}",

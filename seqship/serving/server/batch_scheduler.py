@@ -199,7 +199,7 @@ class BatchScheduler:
         feeds = [task.feed for task in tasks]
         try:
             answers = split(self._rule, feeds, self._compute(join(self._rule, feeds)))
-        except Exception as error:
+        except Exception as error:  # Whatever it is, the one who asked is told it.
             if len(tasks) == 1:
                 tasks[0].answer.set_exception(error)
                 return

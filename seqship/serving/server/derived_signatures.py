@@ -7,23 +7,27 @@ NumPy does here.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqship.errors import DataError
-from seqship.pipelines.spec import BATCH, STATE_PREFIX, Field
+from seqship.pipelines.signature_contracts import (
+    EXAMPLES,
+    TEXT,
+    classifying,
+    example_outputs,
+    is_feature,
+    score_of_each_class,
+)
+from seqship.pipelines.spec import STATE_PREFIX, Field
 from seqship.pipelines.text_vectorizer import TextVectorizer
 from seqship.serving.server.signatures import Feed, Outputs, Run, Signature
 from seqship.serving.server.status import invalid_argument
 from seqship.wire.examples import from_examples
 from seqship.wire.messages import Example, Proto
-from seqship.wire.signature_names import CLASSIFY, PREDICT, REGRESS, SERVING_DEFAULT, SERVING_TEXT, STREAM, TF_EXAMPLE
-
-EXAMPLES = Field("inputs", "string", (BATCH,), unit="serialized tf.Example")
-TEXT = Field("text", "string", (BATCH,), unit="raw text, UTF-8")
+from seqship.wire.signature_names import PREDICT, REGRESS, SERVING_DEFAULT, SERVING_TEXT, STREAM, TF_EXAMPLE
 
 
 def derive_signatures(
@@ -52,7 +56,7 @@ def derive_signatures(
 
     plain = Signature(SERVING_DEFAULT, PREDICT, plain_inputs, plain_outputs, plain_run)
     found = [plain]
-    if all(_is_feature(one) for one in plain_inputs):
+    if all(is_feature(one) for one in plain_inputs):
         found.append(_example_signature(plain))
     if vectorizer is not None and len(plain_inputs) == 1 and plain_inputs[0].rank == 2:
         found.append(_text_signature(plain, vectorizer))
@@ -62,32 +66,18 @@ def derive_signatures(
 
 
 def _example_signature(plain: Signature) -> Signature:
-    scores = next((one for one in plain.outputs if one.classes and one.rank == 2 and one.dtype == "float32"), None)
-    only = plain.outputs[0]
+    method, outputs = example_outputs(plain.outputs)
+    scores = classifying(plain.outputs)
 
     def parsed(feed: Feed, deadline: float | None) -> Outputs:
-        return plain.run(_parse(feed[EXAMPLES.name], plain.inputs), deadline)
-
-    if scores is not None:
-        labels = scores.classes or ()
-        names = np.array([label.encode() for label in labels], object)
-        shape = (BATCH, len(labels))
-
-        def classified(feed: Feed, deadline: float | None) -> Outputs:
-            values = parsed(feed, deadline)[scores.name]
-            if scores.shape[1] == 1:
-                values = np.concatenate([1 - values, values], 1)  # One score is the second class' probability.
+        made = plain.run(_parse(feed[EXAMPLES.name], plain.inputs), deadline)
+        if scores is not None:
+            values = score_of_each_class(made[scores.name])
             return {"classes": np.repeat(names[None], len(values), axis=0), "scores": values}
+        return {"outputs": made[plain.outputs[0].name]} if method == REGRESS else made
 
-        outputs = (Field("classes", "string", shape), replace(scores, name="scores", shape=shape))
-        return Signature(TF_EXAMPLE, CLASSIFY, (EXAMPLES,), outputs, classified)
-    if len(plain.outputs) == 1 and only.dtype == "float32" and only.shape in ((BATCH,), (BATCH, 1)):
-
-        def regressed(feed: Feed, deadline: float | None) -> Outputs:
-            return {"outputs": parsed(feed, deadline)[only.name]}
-
-        return Signature(TF_EXAMPLE, REGRESS, (EXAMPLES,), (replace(only, name="outputs"),), regressed)
-    return Signature(TF_EXAMPLE, PREDICT, (EXAMPLES,), plain.outputs, parsed)
+    names = np.array([label.encode() for label in (scores and scores.classes) or ()], object)
+    return Signature(TF_EXAMPLE, method, (EXAMPLES,), outputs, parsed)
 
 
 def _text_signature(plain: Signature, vectorizer: TextVectorizer) -> Signature:
@@ -103,11 +93,6 @@ def _text_signature(plain: Signature, vectorizer: TextVectorizer) -> Signature:
         return plain.run({field.name: ids}, deadline)
 
     return Signature(SERVING_TEXT, PREDICT, (TEXT,), plain.outputs, run)
-
-
-def _is_feature(field: Field) -> bool:
-    """Whether a feature of a tf.Example can be an input: one row of it has one free size at most, that of time."""
-    return field.rank > 0 and field.shape[0] == BATCH and not any(isinstance(size, str) for size in field.shape[2:])
 
 
 def _parse(serialized: NDArray[Any], fields: Sequence[Field]) -> Feed:

@@ -100,7 +100,7 @@ def _recorded(service: Service, api: str) -> Answer:
         start, code = time.monotonic(), Code.OK
         try:
             return infer(service, api, request, deadline)
-        except Exception as error:
+        except Exception as error:  # Counted, and raised again.
             code = as_status(error).code
             raise
         finally:
@@ -121,7 +121,7 @@ def _handler(method: Method, answer: Answer) -> Any:
             return answer(request, _deadline(context))
         except StatusError as error:
             context.abort(_STATUS[error.code], error.message)
-        except Exception:
+        except Exception:  # A fault of ours ends one request, not the server.
             _log.exception("%s failed", method.path)
             context.abort(grpc.StatusCode.INTERNAL, "Internal error; see the log")
 

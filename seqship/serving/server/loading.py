@@ -46,13 +46,13 @@ class Loader:
         start = time.monotonic()
         try:
             servable = load_servable(directory, self._settings_of(directory))
-        except Exception:
+        except Exception:  # Counted, and raised again.
             self.metrics.count("load_attempt_count", str(directory), "fail")
             raise
         if self.warms_up:
             try:
                 warm_up(Called(name, version, servable, metrics=self.metrics), max(self.iterations, 1))
-            except Exception:
+            except Exception:  # Closed and counted, and raised again.
                 self.metrics.count("load_attempt_count", str(directory), "fail")
                 servable.close()
                 raise

@@ -165,7 +165,7 @@ def _start_models(models: ServedModels, config: Proto, stop: threading.Event) ->
     def start() -> None:
         try:
             models.start(config)
-        except Exception as error:
+        except Exception as error:  # Raised again in the thread that waits.
             failed.append(error)
 
     thread = threading.Thread(target=start, name="start", daemon=True)

@@ -48,7 +48,7 @@ def session_run(session: Any) -> Callable[[Feed], Outputs]:
     def run(feed: Feed) -> Outputs:
         try:
             values: list[Any] = session.run(names, dict(feed))
-        except Exception as error:
+        except Exception as error:  # As above.
             text = _one_line(error)
             exhausted = isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
             # The types and shapes are checked before: what is left to go wrong are the values, such as an id that no

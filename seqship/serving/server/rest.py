@@ -189,7 +189,7 @@ def _answer(
     except StatusError as error:
         code = error.code
         return _failed(error)
-    except Exception as error:
+    except Exception as error:  # A fault of ours ends one request, not the server.
         _log.exception("%s %s failed", http_method, path)
         code = as_status(error).code
         return _failed(as_status(error))

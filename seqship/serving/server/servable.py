@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqship.errors import BundleError, ProofError
-from seqship.export.bundle import CONTRACT_KEY, ONNX_FILE, read_bundle
+from seqship.export.bundle import ONNX_FILE, read_bundle, read_contract
 from seqship.pipelines.spec import Field
 from seqship.serving.server.batch_scheduler import BatchScheduler, BatchSettings
 from seqship.serving.server.derived_signatures import derive_signatures
@@ -72,7 +71,8 @@ def load_servable(directory: Path, settings: LoadSettings) -> Servable:
         return _from_saved_model(directory, directory, settings)
     if kind is Kind.ONNX:
         session = open_session(directory / ONNX_FILE, threads=settings.threads)
-        inputs, outputs = _contract(session, directory / ONNX_FILE)
+        found = session.get_modelmeta().custom_metadata_map
+        inputs, outputs = read_contract(found, directory / ONNX_FILE, instead="serve a bundle of seqship export")
         return _from_session(directory, directory, session, inputs, outputs, settings)
     bundle = read_bundle(directory)
     if not bundle.equivalent and not settings.allow_unproven:
@@ -152,15 +152,3 @@ def _from_saved_model(directory: Path, saved_model: Path, settings: LoadSettings
 def _warmup(saved_model: Path) -> Path | None:
     file = saved_model / WARMUP_FILE
     return file if file.is_file() else None
-
-
-def _contract(session: Any, model: Path) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
-    text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
-    if text is None:
-        raise BundleError(f"{model} carries no contract: seqship did not write it; serve a bundle of seqship export")
-    try:
-        document = json.loads(text)
-        inputs, outputs = (tuple(Field.from_json(one) for one in document[side]) for side in ("inputs", "outputs"))
-    except (TypeError, KeyError, ValueError) as error:
-        raise BundleError(f"{model} carries a contract that cannot be read: {error}") from None
-    return inputs, outputs
