@@ -8,7 +8,11 @@ SeqshipError               exit code 2
 ├── DependencyError        a feature needs a package of an extra that is not installed
 ├── BundleError            a path is no bundle, or its manifest cannot be read
 │   └── TamperedError      exit code 1: a file of the bundle is not the one its manifest names
-└── ProofError             exit code 1: the runtimes do not compute the same
+├── ProofError             exit code 1: the runtimes do not compute the same
+└── ServiceError           a server did not answer a request; .code is gRPC's name of why
+    ├── UnavailableError   it cannot be reached, or has no room: asking again may help
+    ├── DeadlineError      it did not answer in time
+    └── RejectedError      it refused the request, which fails again as it stands
 ```
 
 Every message is one line: the rule, the value met, the way out.
@@ -53,3 +57,39 @@ class ProofError(SeqshipError):
     """The runtimes do not compute the same."""
 
     exit_code = 1
+
+
+class ServiceError(SeqshipError):
+    """A server did not answer a request.
+
+    Attributes:
+        code: gRPC's name of the failure, such as "NOT_FOUND"; "UNKNOWN" for an answer that is none of the API's.
+        http_status: Status of the HTTP response; None without one.
+    """
+
+    def __init__(self, message: str, *, code: str, http_status: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.http_status = http_status
+
+
+class UnavailableError(ServiceError):
+    """A server cannot be reached, or has no room for the request now.
+
+    Attributes:
+        retry_after: Seconds that the server asks to wait; None where it does not.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, http_status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, code=code, http_status=http_status)
+        self.retry_after = retry_after
+
+
+class DeadlineError(ServiceError):
+    """A server did not answer in time."""
+
+
+class RejectedError(ServiceError):
+    """A server refused a request, which fails again as it stands."""

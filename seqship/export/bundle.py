@@ -26,6 +26,8 @@ PARTS = "parts"
 """Folder of the bundles that belong to a bundle."""
 VOCABULARY_FILE = "preprocessing/vocabulary.txt"
 REPORT_FILES = ("report.html", "report.json")
+VALIDATION_FILE = "validation.json"
+"""Blesses the manifest by its digest, so that the manifest cannot name it."""
 CONTRACT_KEY = "seqship.contract"
 """Key of the ONNX file's `metadata_props` that holds the contract as JSON."""
 
@@ -178,8 +180,8 @@ def check_files(bundle: Bundle) -> None:
 
 
 def unnamed_files(bundle: Bundle) -> tuple[str, ...]:
-    """Returns the files in the directory that the manifest does not name."""
-    return tuple(sorted(set(_files(bundle.path)) - set(bundle.manifest["files"])))
+    """Returns the files in the directory that the manifest does not name; the blessing, written later, is none."""
+    return tuple(sorted(set(_files(bundle.path)) - set(bundle.manifest["files"]) - {VALIDATION_FILE}))
 
 
 def write_manifest(directory: Path, manifest: Mapping[str, Any]) -> Bundle:

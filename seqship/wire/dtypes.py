@@ -36,6 +36,9 @@ DATA_TYPES: dict[str, int] = {numpy: number for number, numpy in NUMPY_NAMES.ite
 
 STRING = DATA_TYPES["string"]
 
+_BY_DTYPE = {np.dtype(name): number for name, number in DATA_TYPES.items() if name != "string"}
+"""NumPy takes a microsecond and more to name a dtype, and every request has several."""
+
 
 def enum_name(data_type: int) -> str:
     """Returns the name of an element type in DataType, such as "DT_FLOAT"; for a number without one, the number."""
@@ -66,6 +69,8 @@ def data_type_of(dtype: DTypeLike) -> int:
         DataError: No tensor here has it: complex, bfloat16, dates and the like.
     """
     resolved = np.dtype(dtype)
+    if (known := _BY_DTYPE.get(resolved)) is not None:
+        return known
     name = "string" if resolved.kind in "OSUT" else resolved.name
     if name not in DATA_TYPES:
         raise DataError(f"an array of {resolved.name} cannot travel; cast it to one of {', '.join(DATA_TYPES)}")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqship.errors import DataError
-from seqship.wire.dtypes import STRING, data_type_of, enum_name, numpy_name
+from seqship.wire.dtypes import DATA_TYPES, NUMPY_NAMES, STRING, data_type_of, enum_name, numpy_name
 from seqship.wire.messages import Proto, TensorProto
 from seqship.wire.strings import as_array, encoded
 
@@ -37,6 +37,8 @@ _FIELDS = {
     "string": "string_val",
 }
 
+_HALF = DATA_TYPES["float16"]
+
 
 def to_tensor_proto(array: Any, *, content: bool = False) -> Proto:
     """Returns the TensorProto of an array.
@@ -48,20 +50,31 @@ def to_tensor_proto(array: Any, *, content: bool = False) -> Proto:
     Raises:
         DataError: The element type cannot travel, or an object is neither str nor bytes.
     """
+    proto = TensorProto()
+    fill_tensor_proto(proto, array, content=content)
+    return proto
+
+
+def fill_tensor_proto(proto: Proto, array: Any, *, content: bool = False) -> None:
+    """Fills an empty TensorProto, such as one of a response, with an array; see `to_tensor_proto`.
+
+    Raises:
+        DataError: The element type cannot travel, or an object is neither str nor bytes.
+    """
     values = as_array(array)
-    proto = TensorProto(dtype=data_type_of(values.dtype))
+    data_type = data_type_of(values.dtype)
+    proto.dtype = data_type
     for size in values.shape:
         proto.tensor_shape.dim.add(size=size)
-    if proto.dtype == STRING:
+    if data_type == STRING:
         proto.string_val.extend(encoded(value) for value in values.ravel().tolist())
     elif content:
         proto.tensor_content = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
-    elif values.dtype.name == "float16":
+    elif data_type == _HALF:
         bits = np.ascontiguousarray(values, np.float16).view(np.uint16)
         proto.half_val.extend(bits.ravel().tolist())
     else:
-        getattr(proto, _FIELDS[values.dtype.name]).extend(values.ravel().tolist())
-    return proto
+        getattr(proto, _FIELDS[NUMPY_NAMES[data_type]]).extend(values.ravel().tolist())
 
 
 def from_tensor_proto(proto: Proto, *, max_bytes: int = MAX_BYTES) -> NDArray[Any]:

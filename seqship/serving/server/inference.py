@@ -25,7 +25,7 @@ from seqship.wire.messages import (
     RegressionResponse,
 )
 from seqship.wire.signature_names import CLASSIFY, REGRESS, SERVING_DEFAULT
-from seqship.wire.tensors import from_tensor_proto, to_tensor_proto
+from seqship.wire.tensors import fill_tensor_proto, from_tensor_proto
 
 CLASSIFY_INPUTS = "inputs"
 
@@ -64,7 +64,7 @@ def predict(called: Called, request: Proto) -> Proto:
     response = PredictResponse()
     fill_spec(response.model_spec, called, signature.name)
     for name in names:
-        response.outputs[name].CopyFrom(to_tensor_proto(made[name], content=called.content))
+        fill_tensor_proto(response.outputs[name], made[name], content=called.content)
     return response
 
 

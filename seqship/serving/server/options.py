@@ -91,5 +91,6 @@ class ServerOptions:
     @property
     def threads(self) -> int:
         """How many requests of one API are answered at the same time, unless a flag says otherwise."""
-        # A request that waits in a batch holds its thread.
-        return 128 if self.enable_batching else max(4 * _cpus(), 8)
+        # A request that waits in a batch holds its thread. Otherwise threads beyond the cores only take the
+        # interpreter from each other: measured on two cores, three answer a fifth more requests than eight.
+        return 128 if self.enable_batching else _cpus() + 1

@@ -89,21 +89,22 @@ def beyond(value: float, dtype: str) -> bool:
 
 
 def _elements(value: Any, shape: Sequence[int]) -> list[Any] | None:
-    """Returns the elements of lists of one shape; None where they are ragged."""
+    """Returns the elements of lists of one shape, down to the shape's depth; None where they are ragged."""
     if not shape:
         return [value]
     level: list[Any] = value
     for size in shape[1:]:
-        if not all(isinstance(one, list) and len(one) == size for one in level):
+        if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
             return None
         level = flattened(level, 1)
-    return None if any(isinstance(one, list) for one in level) else level
+    return level
 
 
 def _array(elements: list[Any], dtype: str) -> NDArray[Any] | None:
     """Returns elements as an array; None where one of them is wrong."""
     target = np.dtype(object if dtype == "string" else dtype)
-    if dtype == "float16" or not set(map(type, elements)) <= _KINDS[target.kind]:
+    kinds = set(map(type, elements))
+    if dtype == "float16" or not kinds <= _KINDS[target.kind]:
         return None
     if target.kind == "O":
         array = np.empty(len(elements), object)
@@ -113,7 +114,7 @@ def _array(elements: list[Any], dtype: str) -> NDArray[Any] | None:
             return None
         return array
     if target.kind == "f":
-        if any(isinstance(one, int) and beyond(one, dtype) for one in elements):
+        if int in kinds and any(isinstance(one, int) and beyond(one, dtype) for one in elements):
             return None
         with np.errstate(over="ignore"):
             wide = np.array(elements, np.float64)
