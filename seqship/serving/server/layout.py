@@ -42,8 +42,6 @@ def kind_of(directory: Path) -> Kind | None:
 def find_versions(base_path: Path, *, settle_seconds: float = 0) -> Mapping[int, Path]:
     """Returns the directories of the versions below a base path; what bears no number is none.
 
-    Links are followed, as TensorFlow Serving does: whoever may write below the base path decides what is served.
-
     Args:
         base_path: Directory above the versions.
         settle_seconds: For how long nothing may have changed in a version that has no manifest: nothing else tells
@@ -85,6 +83,27 @@ def refuse_bare_model(base_path: Path) -> None:
             f"{base_path} is itself a model; the base path is the directory above its versions: move it to "
             f"{base_path}/1, or copy it to ROOT/1 and give ROOT"
         )
+
+
+def refuse_links_out(directory: Path) -> None:
+    """Refuses a version that is, or holds, a link to what lies outside of its base path.
+
+    Links within the base path are those that volumes and atomic copies are made of. One that leads out would serve, or
+    show in an error, any file that the server may read.
+
+    Args:
+        directory: The version's directory; the one above it is the base path, which may itself be reached by links.
+
+    Raises:
+        BundleError: There is one; it is named, and where it leads.
+    """
+    base = directory.parent.resolve()
+    for path in (directory, *directory.rglob("*")):
+        if path.is_symlink() and not (target := path.resolve()).is_relative_to(base):
+            raise BundleError(
+                f"{path} is a link to {target}, outside of the base path {base}; copy it there, or add "
+                "--follow_links_out_of_base_path=true"
+            )
 
 
 def fingerprint(directory: Path) -> tuple[int, ...]:

@@ -140,7 +140,7 @@ def _loader(options: ServerOptions, metrics: Metrics) -> Loader:
     batching = batching_of(options.batching_parameters_file, metrics) if options.enable_batching else None
     threads = max(options.tensorflow_intra_op_parallelism, 1)
     return Loader(
-        LoadSettings(threads, batching, options.allow_unproven),
+        LoadSettings(threads, batching, options.allow_unproven, options.follow_links_out_of_base_path),
         metrics,
         options.enable_model_warmup,
         options.num_request_iterations_for_warmup,

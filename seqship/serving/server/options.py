@@ -50,6 +50,7 @@ class ServerOptions:
         rest_api_max_body_bytes: Largest body of a REST request, once it is unpacked.
         rest_api_ssl: Whether the SSLConfig is the REST API's, too.
         allow_unproven: Whether bundles are served whose runtimes were not proven to compute the same.
+        follow_links_out_of_base_path: Whether links may lead from below a base path to anywhere.
         drain_seconds: How long requests that are under way may take once the server is asked to end.
         log_format: "plain" or "json".
     """
@@ -85,6 +86,7 @@ class ServerOptions:
     rest_api_max_body_bytes: int = 1 << 28
     rest_api_ssl: bool = False
     allow_unproven: bool = False
+    follow_links_out_of_base_path: bool = False
     drain_seconds: float = 30
     log_format: Literal["plain", "json"] = "plain"
 

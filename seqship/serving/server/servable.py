@@ -14,7 +14,7 @@ from seqship.serving.server.batch_scheduler import BatchScheduler, BatchSettings
 from seqship.serving.server.derived_signatures import derive_signatures
 from seqship.serving.server.feeds import batch_size, checked_feed, empty_outputs, refuse_non_finite
 from seqship.serving.server.joining import JoiningRule, find_joining_rule
-from seqship.serving.server.layout import Kind, kind_of
+from seqship.serving.server.layout import Kind, kind_of, refuse_links_out
 from seqship.serving.server.onnx_backend import open_session, session_run
 from seqship.serving.server.signatures import Feed, Outputs, Run, Signature, named
 from seqship.wire.prediction_log import WARMUP_FILE
@@ -28,11 +28,13 @@ class LoadSettings:
         threads: Threads of one call of the runtime.
         batching: How concurrent requests are joined; None where each runs on its own.
         allow_unproven: Whether a bundle is served whose runtimes were not proven to compute the same.
+        follow_links_out: Whether a version may be reached by links out of its base path.
     """
 
     threads: int = 1
     batching: BatchSettings | None = None
     allow_unproven: bool = False
+    follow_links_out: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,8 @@ def load_servable(directory: Path, settings: LoadSettings) -> Servable:
     Raises:
         SeqshipError: There is none that can be loaded; one line says why.
     """
+    if not settings.follow_links_out:
+        refuse_links_out(directory)
     kind = kind_of(directory)
     if kind is None:
         raise BundleError(

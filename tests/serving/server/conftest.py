@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def root(bundles: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     entries: list[str] = []
     for name, bundle in bundles.items():
         (folder / name).mkdir()
-        (folder / name / "1").symlink_to(bundle)
+        shutil.copytree(bundle, folder / name / "1")
         label = 'version_labels { key: "stable" value: 1 }' if name == "classifier" else ""
         entries.append(f'config {{ name: "{name}" base_path: "{folder / name}" model_platform: "tensorflow" {label} }}')
     (folder / "models.config").write_text("model_config_list {\n" + "\n".join(entries) + "\n}\n")

@@ -59,7 +59,7 @@ def until(condition: Callable[[], bool]) -> None:
 def base(bundles: Mapping[str, Path], tmp_path: Path) -> Path:
     folder = tmp_path / "base"
     folder.mkdir()
-    (folder / "1").symlink_to(bundles["classifier"])
+    shutil.copytree(bundles["classifier"], folder / "1")
     return folder
 
 
@@ -131,11 +131,50 @@ def test_a_new_version_is_served_and_a_broken_one_is_not(
         assert entry["status"]["error_code"] == "FAILED_PRECONDITION"
         assert "model.onnx has changed" in entry["status"]["error_message"]
         assert one.post("/v1/models/m:predict", BODY).status_code == 200
-        (base / "3").symlink_to(bundles["classifier"])
+        shutil.copytree(bundles["classifier"], base / "3")
         until(lambda: states() == {"3": "AVAILABLE", "2": "END", "1": "END"})
         assert one.post("/v1/models/m/versions/3:predict", BODY).status_code == 200
         entries = [json.loads(line) for line in one.log.read_text().splitlines()]
     assert {"info", "warning"} == {entry["level"] for entry in entries}
+
+
+def test_links_out_of_the_base_path_are_refused(
+    base: Path, bundles: Mapping[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    linked, secret = tmp_path / "linked", tmp_path / "secret"
+    secret.write_text("not to be served")
+    linked.mkdir()
+    (linked / "1").symlink_to(bundles["classifier"])
+    arguments = ["--model_name=m", f"--model_base_path={linked}", "--max_num_load_retries=0"]
+    assert serve([*arguments, "--port=auto"]) == 1
+    said = capsys.readouterr().err
+    assert f"{linked / '1'} is a link to {bundles['classifier']}, outside of the base path {linked}" in said
+    assert "add --follow_links_out_of_base_path=true" in said
+    with served(tmp_path / "log", [*arguments, "--follow_links_out_of_base_path=true"]) as one:
+        assert one.post("/v1/models/m:predict", BODY).status_code == 200
+    # A link within the base path is how volumes are made; one in a bundle that leads out is as bad as a whole version.
+    (base / "2").symlink_to(base / "1")
+    (base / "entry").symlink_to(base)
+    (base / "1" / "notes.txt").symlink_to(secret)
+    assert serve(["--model_name=m", f"--model_base_path={base}", "--port=auto", "--max_num_load_retries=0"]) == 1
+    assert f"notes.txt is a link to {secret}" in capsys.readouterr().err
+    (base / "1" / "notes.txt").unlink()
+    with served(tmp_path / "log2", ["--model_name=m", f"--model_base_path={base / 'entry'}"]) as one:
+        assert one.post("/v1/models/m/versions/2:predict", BODY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "%2e%2e", "..%2f..%2fetc%2fpasswd", "%2Fetc%2Fpasswd", "m%00", "m%2f1", "....//", "~", "m%0a"]
+)
+def test_names_and_labels_never_become_paths(name: str, server: Served) -> None:
+    for path in (f"{name}:predict", f"classifier/labels/{name}:predict", f"{name}/versions/1:predict"):
+        # A raw socket: clients take dots out of a path before they send it.
+        with socket.create_connection(("127.0.0.1", server.rest_port)) as raw:
+            head = f"POST /v1/models/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+            raw.sendall(head.encode() + b"{}")
+            answer = b"".join(iter(lambda: raw.recv(65536), b"")).decode()
+        assert answer.split()[1] in ("400", "404"), answer
+        assert "root:" not in answer and "Traceback" not in answer
 
 
 def test_the_configuration_file_is_read_again(base: Path, tmp_path: Path) -> None:
