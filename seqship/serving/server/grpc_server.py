@@ -23,6 +23,7 @@ from seqship.serving.server.service import (
     record,
     reload_config,
 )
+from seqship.serving.server.sessions import SESSION_HEADER
 from seqship.serving.server.status import Code, StatusError
 from seqship.wire.messages import HealthCheckResponse, Proto
 from seqship.wire.services import HEALTH, MODEL_SERVICE, PREDICTION_SERVICE, SERVICES, Method
@@ -40,7 +41,8 @@ _WATCHERS = 16
 SERVING_SERVICES = ("", "ModelService", "PredictionService")
 """What TensorFlow Serving's health service knows."""
 
-Answer = Callable[[Proto, float | None], Proto]
+Answer = Callable[[Proto, Any], Proto]
+"""Takes the request and gRPC's context of it."""
 
 
 def make_server(
@@ -96,10 +98,10 @@ def make_server(
 
 
 def _recorded(service: Service, api: str) -> Answer:
-    def answer(request: Proto, deadline: float | None) -> Proto:
+    def answer(request: Proto, context: Any) -> Proto:
         start, code = time.monotonic(), Code.OK
         try:
-            return infer(service, api, request, deadline)
+            return infer(service, api, request, _deadline(context), _session(context))
         except Exception as error:  # Counted, and raised again.
             code = as_status(error).code
             raise
@@ -118,7 +120,7 @@ def _model_name(api: str, request: Proto) -> str:
 def _handler(method: Method, answer: Answer) -> Any:
     def handle(request: Proto, context: Any) -> Proto:
         try:
-            return answer(request, _deadline(context))
+            return answer(request, context)
         except StatusError as error:
             context.abort(_STATUS[error.code], error.message)
         except Exception:  # A fault of ours ends one request, not the server.
@@ -132,6 +134,10 @@ def _deadline(context: Any) -> float | None:
     """Returns when the client stops waiting; without a deadline gRPC says that centuries are left."""
     left: float | None = context.time_remaining()
     return None if left is None or left > _FOR_EVER else time.monotonic() + left
+
+
+def _session(context: Any) -> str | None:
+    return next((value for key, value in context.invocation_metadata() if key == SESSION_HEADER), None)
 
 
 def _health(serving: Callable[[], bool]) -> dict[str, Any]:

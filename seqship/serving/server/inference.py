@@ -24,7 +24,7 @@ from seqship.wire.messages import (
     Proto,
     RegressionResponse,
 )
-from seqship.wire.signature_names import CLASSIFY, REGRESS, SERVING_DEFAULT
+from seqship.wire.signature_names import CLASSIFY, REGRESS, SERVING_DEFAULT, STREAM
 from seqship.wire.tensors import fill_tensor_proto, from_tensor_proto
 
 CLASSIFY_INPUTS = "inputs"
@@ -41,6 +41,7 @@ class Called:
         deadline: Time on `time.monotonic`'s clock at which nobody waits any more.
         content: Whether outputs travel as raw bytes rather than in typed fields.
         metrics: Told what was done.
+        session: What a chunk of a streaming session calls instead of a signature of the model; None for other requests.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Called:
     deadline: float | None = None
     content: bool = False
     metrics: Metrics = field(default_factory=Metrics)
+    session: Signature | None = None
 
 
 def predict(called: Called, request: Proto) -> Proto:
@@ -57,7 +59,7 @@ def predict(called: Called, request: Proto) -> Proto:
     Raises:
         StatusError: The request cannot be answered.
     """
-    signature = predict_signature(called.servable, request.model_spec.signature_name)
+    signature = predict_signature(called, request.model_spec.signature_name)
     feed = _decoded(signature, request.inputs)
     names = _output_names(signature, request.output_filter)
     made = run(called, signature, feed, "Predict")
@@ -68,16 +70,20 @@ def predict(called: Called, request: Proto) -> Proto:
     return response
 
 
-def predict_signature(servable: Servable, name: str) -> Signature:
+def predict_signature(called: Called, name: str) -> Signature:
     """Returns the signature that a Predict request calls.
 
     Raises:
         StatusError: The model has no such signature.
     """
+    if called.session is not None and name in ("", STREAM):
+        return called.session
+    if called.session is not None:
+        raise invalid_argument(f"A streaming session calls the signature {STREAM}, the request names {name}.")
     wanted = name or SERVING_DEFAULT
-    if wanted not in servable.signatures:
+    if wanted not in called.servable.signatures:
         raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{wanted}" not found.')
-    return servable.signatures[wanted]
+    return called.servable.signatures[wanted]
 
 
 def run(called: Called, signature: Signature, feed: Feed, api: str) -> Outputs:

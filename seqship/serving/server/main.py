@@ -24,6 +24,7 @@ from seqship.serving.server.model_config import single_model_config
 from seqship.serving.server.options import ServerOptions
 from seqship.serving.server.servable import LoadSettings
 from seqship.serving.server.service import Service
+from seqship.serving.server.sessions import Sessions, SessionSettings
 from seqship.serving.server.status import StatusError
 from seqship.serving.server.tls import read_ssl_config
 from seqship.serving.server.versions import LifecycleSettings
@@ -95,7 +96,10 @@ def run_server(
     config = _config(options)
     metrics = Metrics()
     models = ServedModels(_loader(options, metrics).load, _lifecycle(options))
-    service = Service(models, metrics, options.enable_serialization_as_tensor_content)
+    sessions = SessionSettings(
+        options.max_streaming_sessions, options.streaming_session_idle_seconds, options.max_streaming_state_bytes
+    )
+    service = Service(models, metrics, options.enable_serialization_as_tensor_content, Sessions(sessions))
     ssl = read_ssl_config(Path(options.ssl_config_file)) if options.ssl_config_file else None
     with ExitStack() as ended, _signals(stop):
         listener = rest_socket(options)  # A port that is taken is told before minutes of loading.

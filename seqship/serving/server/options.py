@@ -51,6 +51,9 @@ class ServerOptions:
         rest_api_ssl: Whether the SSLConfig is the REST API's, too.
         allow_unproven: Whether bundles are served whose runtimes were not proven to compute the same.
         follow_links_out_of_base_path: Whether links may lead from below a base path to anywhere.
+        max_streaming_sessions: How many streaming sessions may be open; 0 for none.
+        streaming_session_idle_seconds: After which an unused streaming session is forgotten.
+        max_streaming_state_bytes: How many bytes the states of all streaming sessions may take.
         drain_seconds: How long requests that are under way may take once the server is asked to end.
         log_format: "plain" or "json".
     """
@@ -65,7 +68,7 @@ class ServerOptions:
     model_base_path: str = ""
     model_config_file: str = ""
     model_config_file_poll_wait_seconds: int = 0
-    file_system_poll_wait_seconds: float = 1
+    file_system_poll_wait_seconds: float = 1.0
     max_num_load_retries: int = 5
     load_retry_interval_micros: int = 60_000_000
     num_load_threads: int = 0
@@ -87,6 +90,9 @@ class ServerOptions:
     rest_api_ssl: bool = False
     allow_unproven: bool = False
     follow_links_out_of_base_path: bool = False
+    max_streaming_sessions: int = 0
+    streaming_session_idle_seconds: float = 300
+    max_streaming_state_bytes: int = 1 << 28
     drain_seconds: float = 30
     log_format: Literal["plain", "json"] = "plain"
 

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from seqship.serving.server.inference import Called, classify, regress, run
+from seqship.serving.server.inference import Called, classify, predict_signature, regress, run
 from seqship.serving.server.json_text import error_body, parse_json, refuse_too_large
 from seqship.serving.server.rest_json import (
     classification_body,
@@ -32,11 +32,13 @@ from seqship.serving.server.rest_path import Asked, parse_path
 from seqship.serving.server.service import (
     SIGNATURE_DEF,
     Service,
+    acquired,
     as_status,
     get_model_metadata,
     get_model_status,
     record,
 )
+from seqship.serving.server.sessions import SESSION_HEADER
 from seqship.serving.server.status import Code, StatusError, http_status, invalid_argument
 from seqship.wire.messages import (
     POOL,
@@ -55,7 +57,7 @@ _JSON = "application/json"
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
-    "Access-Control-Allow-Headers": "Content-Type",
+    "Access-Control-Allow-Headers": "Content-Type, X-Seqship-Session",
 }
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
@@ -109,7 +111,8 @@ def make_app(service: Service, settings: RestSettings, *, draining: Callable[[],
             start = time.monotonic()
             body = await _body(request, settings.max_body_bytes)
             packed = "gzip" in request.headers.get("content-encoding", "").lower()
-            asked = (service, settings, request.method, path, body, packed, start)
+            session = request.headers.get(SESSION_HEADER)
+            asked = (service, settings, request.method, path, body, packed, start, session)
             try:
                 return await asyncio.wait_for(loop.run_in_executor(pool, _answer, *asked), settings.timeout_seconds)
             except TimeoutError:
@@ -177,7 +180,14 @@ class _TooLargeError(StatusError):
 
 
 def _answer(
-    service: Service, settings: RestSettings, http_method: str, path: str, body: bytes, packed: bool, start: float
+    service: Service,
+    settings: RestSettings,
+    http_method: str,
+    path: str,
+    body: bytes,
+    packed: bool,
+    start: float,
+    session: str | None,
 ) -> Response:
     asked: Asked | None = None
     code = Code.OK
@@ -185,7 +195,8 @@ def _answer(
         asked = parse_path(http_method, path)
         if packed:
             body = _unpacked(body, settings.max_body_bytes)
-        return Response(_answered(service, asked, body, start + settings.timeout_seconds), media_type=_JSON)
+        answered = _answered(service, asked, body, start + settings.timeout_seconds, session)
+        return Response(answered, media_type=_JSON)
     except StatusError as error:
         code = error.code
         return _failed(error)
@@ -198,14 +209,15 @@ def _answer(
             record(service, asked.method, asked.spec.name, "REST", code, start)
 
 
-def _answered(service: Service, asked: Asked, body: bytes, deadline: float) -> bytes:
+def _answered(service: Service, asked: Asked, body: bytes, deadline: float, session: str | None) -> bytes:
     if asked.method == "status":
         return _status_json(get_model_status(service, GetModelStatusRequest(model_spec=asked.spec)))
     if asked.method == "metadata":
         request = GetModelMetadataRequest(model_spec=asked.spec, metadata_field=[SIGNATURE_DEF])
         return _metadata_json(get_model_metadata(service, request))
-    with service.models.acquire(asked.spec) as (name, version, servable):
-        called = Called(name, version, servable, deadline, metrics=service.metrics)
+    if session is not None and asked.method != "predict":
+        raise invalid_argument(f"A streaming session answers predict alone, the request is one of {asked.method}.")
+    with acquired(service, asked.spec, deadline, session) as called:
         if asked.method == "predict":
             return _predicted(called, body)
         document = parse_json(body)
@@ -221,10 +233,14 @@ def _answered(service: Service, asked: Asked, body: bytes, deadline: float) -> b
 
 def _predicted(called: Called, body: bytes) -> bytes:
     document = parse_json(body)
-    wanted = signature_name(document) or SERVING_DEFAULT
-    signature = called.servable.signatures.get(wanted)
-    if signature is None:
-        raise invalid_argument(f'Serving signature name: "{wanted}" not found in signature def')
+    wanted = signature_name(document)
+    try:
+        signature = predict_signature(called, wanted)
+    except StatusError as error:
+        if error.code is not Code.FAILED_PRECONDITION:
+            raise
+        wanted = wanted or SERVING_DEFAULT
+        raise invalid_argument(f'Serving signature name: "{wanted}" not found in signature def') from error
     feed, form = predict_feed(document, signature)
     _refuse_unwritten((array for array in feed.values() if array.dtype.kind == "f"), body)
     made = run(called, signature, feed, "Predict")

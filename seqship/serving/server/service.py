@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Literal
 
 from seqship.serving.server.inference import Called, classify, multi_inference, predict, regress
 from seqship.serving.server.lifecycle import ServedModels
 from seqship.serving.server.metrics import Metrics
+from seqship.serving.server.sessions import Sessions, SessionSettings, parse_chunk
 from seqship.serving.server.signatures import signature_def
 from seqship.serving.server.status import Code, StatusError, invalid_argument
 from seqship.wire.messages import (
     GetModelMetadataResponse,
     GetModelStatusResponse,
+    ModelSpec,
     Proto,
     ReloadConfigResponse,
     SignatureDefMap,
@@ -40,14 +43,50 @@ class Service:
         models: The models that are served.
         metrics: Told what was done.
         content: Whether gRPC's Predict answers with raw bytes rather than typed fields.
+        sessions: The streaming sessions.
     """
 
     models: ServedModels
     metrics: Metrics
     content: bool = False
+    sessions: Sessions = field(default_factory=lambda: Sessions(SessionSettings()))
 
 
-def infer(service: Service, api: str, request: Proto, deadline: float | None) -> Proto:
+@contextmanager
+def acquired(service: Service, spec: Proto, deadline: float | None, session: str | None) -> Generator[Called]:
+    """Lends what a request is answered by.
+
+    Args:
+        service: What answers.
+        spec: The ModelSpec that the request asks for.
+        deadline: Time on `time.monotonic`'s clock at which nobody waits any more.
+        session: Which chunk of which streaming session the request is, as its header says; None where there is none.
+
+    Raises:
+        StatusError: Nothing is there that could answer.
+    """
+    if session is None:
+        with service.models.acquire(spec) as (name, version, servable):
+            yield Called(name, version, servable, deadline, service.content, service.metrics)
+        return
+    chunk = parse_chunk(session)
+    pinned = service.sessions.version_of(spec.name, chunk)
+    if pinned is not None and spec.WhichOneof("version_choice") != "version":
+        # The states of one version mean nothing to another: newer ones, and labels that move, leave a session alone.
+        spec = ModelSpec(name=spec.name, signature_name=spec.signature_name)
+        spec.version.value = pinned
+    with ExitStack() as lent:
+        try:
+            name, version, servable = lent.enter_context(service.models.acquire(spec))
+        except StatusError as error:
+            if pinned is None or error.code is not Code.NOT_FOUND or spec.version.value != pinned:
+                raise
+            raise service.sessions.lost_version(spec.name, chunk, pinned) from error
+        called = service.sessions.signature(name, version, servable.signatures, chunk)
+        yield Called(name, version, servable, deadline, service.content, service.metrics, called)
+
+
+def infer(service: Service, api: str, request: Proto, deadline: float | None, session: str | None = None) -> Proto:
     """Answers a request of Predict, Classify, Regress or MultiInference.
 
     Args:
@@ -55,6 +94,7 @@ def infer(service: Service, api: str, request: Proto, deadline: float | None) ->
         api: Name of the method.
         request: Its request.
         deadline: Time on `time.monotonic`'s clock at which nobody waits any more.
+        session: Which chunk of which streaming session it is; None where it is none. Predict alone has them.
 
     Raises:
         StatusError: The request cannot be answered.
@@ -65,8 +105,9 @@ def infer(service: Service, api: str, request: Proto, deadline: float | None) ->
         spec = request.tasks[0].model_spec
     else:
         raise invalid_argument("ModelSpec has no name specified.")
-    with service.models.acquire(spec) as (name, version, servable):
-        called = Called(name, version, servable, deadline, service.content, service.metrics)
+    if session is not None and api != "Predict":
+        raise invalid_argument(f"A streaming session answers Predict alone, the request is one of {api}.")
+    with acquired(service, spec, deadline, session) as called:
         return _INFERENCE[api](called, request)
 
 
