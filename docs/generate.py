@@ -11,7 +11,10 @@ from pathlib import Path
 from seqship.export.coverage import coverage_page
 
 HERE = Path(__file__).parent
-COMMANDS = ("", "list", "data", "ship", "train", "export", "verify", "inspect", "predict", "serve")
+COMMANDS = (
+    *("", "list", "data", "ship", "train", "export", "verify", "inspect", "predict"),
+    *("push", "rollback", "label", "versions", "serve"),
+)
 
 
 def command_page() -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqship import __version__
-from seqship.cli import bundles, data, models, recipes, serving
+from seqship.cli import bundles, data, deployment, models, recipes, serving
 
 HELP = """Ships recurrent Keras models to production: trains or takes an LSTM, GRU or SimpleRNN model, exports it to
 SavedModel and ONNX with native operators, proves that all of them compute the same, and writes a bundle.
@@ -41,6 +41,10 @@ app.command("export", short_help="Export and prove a model of your own.")(models
 app.command("verify", short_help="Check a bundle again, from its files alone.")(bundles.verify_command)
 app.command("inspect", short_help="Show each recurrent layer and its operator.")(models.inspect_command)
 app.command("predict", short_help="Answer for sequences, without TensorFlow.")(bundles.predict_command)
+app.command("push", short_help="Deploy a bundle as the newest version of a model.")(deployment.push_command)
+app.command("rollback", short_help="Withdraw the newest version.")(deployment.rollback_command)
+app.command("label", short_help="Give labels to versions.")(deployment.label_command)
+app.command("versions", short_help="Show what has been pushed.")(deployment.versions_command)
 app.command("serve", short_help="TensorFlow Serving's API on onnxruntime.", context_settings=serving.PASSED_ON)(
     serving.serve_command
 )

@@ -17,7 +17,10 @@ from seqship.models import recipes
 
 Said = subprocess.CompletedProcess[str]
 Call = Callable[..., Said]
-COMMANDS = ("list", "ship", "data", "train", "export", "verify", "inspect", "predict", "serve")
+COMMANDS = (
+    *("list", "ship", "data", "train", "export", "verify", "inspect", "predict"),
+    *("push", "rollback", "label", "versions", "serve"),
+)
 
 
 def test_alone_it_prints_its_help(seqship: Call) -> None:
