@@ -28,6 +28,7 @@ from seqship.serving.server.status import invalid_argument
 from seqship.wire.examples import from_examples
 from seqship.wire.messages import Example, Proto
 from seqship.wire.signature_names import PREDICT, REGRESS, SERVING_DEFAULT, SERVING_TEXT, STREAM, TF_EXAMPLE
+from seqship.wire.tensors import MAX_BYTES
 
 
 def derive_signatures(
@@ -87,7 +88,13 @@ def _text_signature(plain: Signature, vectorizer: TextVectorizer) -> Signature:
     def run(feed: Feed, deadline: float | None) -> Outputs:
         rows = [vectorizer.ids(text)[:length] for text in feed[TEXT.name].tolist()]
         # A text without a word is one step of padding.
-        ids = np.zeros((len(rows), length or max([1, *map(len, rows)])), field.dtype)
+        longest = length or max([1, *map(len, rows)])
+        size = len(rows) * longest * np.dtype(field.dtype).itemsize
+        if size > MAX_BYTES:
+            raise invalid_argument(
+                f"{len(rows)} texts padded to {longest} words take {size} bytes; up to {MAX_BYTES} are padded"
+            )
+        ids = np.zeros((len(rows), longest), field.dtype)
         for target, row in zip(ids, rows, strict=True):
             target[: len(row)] = row
         return plain.run({field.name: ids}, deadline)

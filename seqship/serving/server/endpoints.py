@@ -15,6 +15,7 @@ import uvicorn
 
 from seqship.errors import DataError
 from seqship.serving.server.grpc_server import make_server
+from seqship.serving.server.http_connection import connection_class
 from seqship.serving.server.options import AUTO, ServerOptions
 from seqship.serving.server.rest import METRICS_PATH, RestSettings, make_app
 from seqship.serving.server.service import Entrypoint, Service
@@ -122,13 +123,16 @@ def start_rest(
         options.max_concurrent_requests,
         options.rest_api_enable_cors_support,
         _metrics_path(options),
+        options.enable_batching,
     )
     config = uvicorn.Config(
         make_app(service, settings, draining=draining),
         lifespan="off",
         access_log=False,
         log_config=None,
+        ws="none",
         server_header=False,
+        http=connection_class(options.rest_api_timeout_in_ms / 1000),
         timeout_keep_alive=60,  # Clients keep connections; one that is closed under a request costs them a retry.
         timeout_graceful_shutdown=max(1, round(options.drain_seconds)),
     )

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from seqship.serving.server.service import (
     Service,
@@ -32,11 +33,13 @@ _log = logging.getLogger("seqship.serving.server")
 
 _LARGEST = 2**31 - 1
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
+_LONGEST_DETAILS = 2000
+"""Bytes, each of which may take three in the header; gRPC's clients take 8 KiB of all headers."""
 _FOR_EVER = 1e6
 """Seconds beyond which a deadline is none: threads cannot wait that long."""
 
 _WATCHERS = 16
-"""Watch holds a thread for as long as the client likes; the others are for requests."""
+"""Watch holds a thread for as long as the client likes."""
 
 SERVING_SERVICES = ("", "ModelService", "PredictionService")
 """What TensorFlow Serving's health service knows."""
@@ -62,16 +65,16 @@ def make_server(
         channel_arguments: More options of the server.
         serving: Whether the server takes requests, for grpc.health; None leaves that service out.
     """
-    watchers = _WATCHERS if serving else 0
-    options = [
-        ("grpc.max_receive_message_length", _LARGEST),
-        ("grpc.max_send_message_length", _LARGEST),
-        ("grpc.so_reuseport", 0),  # A port that another server has is an error, not half of the requests.
-        *channel_arguments,
-    ]
+    # gRPC takes the first of two that bear one name.
+    options = {
+        "grpc.max_receive_message_length": _LARGEST,
+        "grpc.max_send_message_length": _LARGEST,
+        "grpc.so_reuseport": 0,  # A port that another server has is an error, not half of the requests.
+        **dict(channel_arguments),
+    }
     server = grpc.server(
-        ThreadPoolExecutor(threads + watchers, thread_name_prefix="grpc"),
-        options=options,
+        ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+        options=tuple(options.items()),
         maximum_concurrent_rpcs=max_concurrent_rpcs,
     )
     inference = {
@@ -122,12 +125,35 @@ def _handler(method: Method, answer: Answer) -> Any:
         try:
             return answer(request, context)
         except StatusError as error:
-            context.abort(_STATUS[error.code], error.message)
+            context.abort(_STATUS[error.code], _details(error.message))
         except Exception:  # A fault of ours ends one request, not the server.
             _log.exception("%s failed", method.path)
             context.abort(grpc.StatusCode.INTERNAL, "Internal error; see the log")
 
-    return grpc.unary_unary_rpc_method_handler(handle, method.request.FromString, method.response.SerializeToString)
+    return grpc.unary_unary_rpc_method_handler(_reading(method, handle), None, method.response.SerializeToString)
+
+
+def _reading(method: Method, answer: Callable[[Proto, Any], Any]) -> Callable[[bytes, Any], Any]:
+    """Parses the request here: gRPC calls bytes that are none INTERNAL, as if the fault were the server's."""
+
+    def handle(data: bytes, context: Any) -> Any:
+        try:
+            request = method.request.FromString(data)
+        except DecodeError:
+            name = method.request.DESCRIPTOR.full_name
+            context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"The request is no {name}, or holds a string that is no UTF-8"
+            )
+            raise
+        return answer(request, context)
+
+    return handle
+
+
+def _details(message: str) -> str:
+    """Returns an error's text as it fits into a header: of one that is too long, clients show nothing."""
+    data = message.encode("utf-8", "backslashreplace")
+    return message if len(data) <= _LONGEST_DETAILS else data[:_LONGEST_DETAILS].decode("utf-8", "ignore") + "..."
 
 
 def _deadline(context: Any) -> float | None:
@@ -171,7 +197,11 @@ def _health(serving: Callable[[], bool]) -> dict[str, Any]:
     methods = SERVICES[HEALTH]
     kinds = {"Check": (grpc.unary_unary_rpc_method_handler, check)}
     kinds["Watch"] = (grpc.unary_stream_rpc_method_handler, watch)
-    return {
-        name: make(function, methods[name].request.FromString, methods[name].response.SerializeToString)
-        for name, (make, function) in kinds.items()
-    }
+    # Threads of their own: a probe must not wait behind thousands of requests.
+    pool = ThreadPoolExecutor(_WATCHERS + 2, thread_name_prefix="grpc-health")
+    handlers: dict[str, Any] = {}
+    for name, (make, function) in kinds.items():
+        behaviour: Any = _reading(methods[name], function)
+        behaviour.experimental_thread_pool = pool
+        handlers[name] = make(behaviour, None, methods[name].response.SerializeToString)
+    return handlers

@@ -29,6 +29,10 @@ from seqship.wire.tensors import fill_tensor_proto, from_tensor_proto
 
 CLASSIFY_INPUTS = "inputs"
 
+_MOST_FILLED = 1 << 22
+"""Bytes to which a tensor is filled up that names a shape and holds fewer elements: a message of a hundred bytes could
+ask for a sequence of millions of steps, which takes minutes and gigabytes. A larger one must hold all it claims."""
+
 
 @dataclass(frozen=True, eq=False)
 class Called:
@@ -198,7 +202,7 @@ def _decoded(signature: Signature, inputs: Mapping[str, Proto]) -> Feed:
     feed: dict[str, NDArray[Any]] = {}
     for name in signature.inputs_by_name:
         try:
-            feed[name] = from_tensor_proto(inputs[name])
+            feed[name] = from_tensor_proto(inputs[name], max_bytes=_MOST_FILLED)
         except DataError as error:
             raise invalid_argument(f"tensor parsing error: {name}: {error}") from error
     return feed

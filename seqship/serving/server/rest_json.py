@@ -42,7 +42,7 @@ def signature_name(document: Document) -> str:
         raise invalid_argument(
             f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
-    return name
+    return utf8(name).decode("utf-8", "replace")
 
 
 def predict_feed(document: Document, signature: Signature) -> tuple[Feed, Format]:

@@ -50,10 +50,10 @@ def parse_path(http_method: str, path: str) -> Asked:
         raise invalid_argument("Missing model name in request.")
     spec.name = _decoded(match["model"], "model name")
     if match["version"] is not None:
-        version = int(match["version"])
-        if version > _LARGEST:
+        digits = match["version"].lstrip("0") or "0"  # Python itself refuses to read numbers of thousands of digits.
+        if len(digits) > len(str(_LARGEST)) or int(digits) > _LARGEST:
             raise invalid_argument(f"Failed to convert version: {match['version']} to numeric.")
-        spec.version.value = version
+        spec.version.value = int(digits)
     if match["label"] is not None:
         spec.version_label = _decoded(match["label"], "model version label")
     method = match["method"] or "status"

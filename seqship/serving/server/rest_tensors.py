@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from seqship.serving.server.json_text import flattened, shown, utf8
+from seqship.serving.server.json_text import TOO_BIG, flattened, shown, utf8
 from seqship.serving.server.status import Code, StatusError, invalid_argument
 from seqship.wire.dtypes import DATA_TYPES, tensorflow_name
 
@@ -29,6 +29,7 @@ _KINDS: dict[str, frozenset[type]] = {
     "O": frozenset({str, dict}),
 }
 _LARGEST_WHOLE = {"float32": 2**24 - 1, "float64": 2**53 - 1}
+_MOST_AXES = 32  # The most that every NumPy supported here takes.
 _INT32_FIELDS = ("int8", "int16", "int32", "uint8", "uint16")
 
 
@@ -40,9 +41,13 @@ def tensor(value: Any, dtype: str) -> NDArray[Any]:
         dtype: NumPy name of the element type, or "string".
 
     Raises:
-        StatusError: An element is of another type, or the lists are ragged.
+        StatusError: An element is of another type, or the lists are ragged or nested too deeply.
     """
     shape = dense_shape(value)
+    if len(shape) > _MOST_AXES:
+        raise invalid_argument(
+            f"JSON Value: lists are nested {len(shape)} deep; a tensor has at most {_MOST_AXES} axes"
+        )
     elements = _elements(value, shape)
     array = None if elements is None else _array(elements, dtype)
     if array is None:
@@ -82,10 +87,17 @@ def decoded_base64(value: Any) -> bytes:
 
 
 def beyond(value: float, dtype: str) -> bool:
-    """Whether a float type cannot hold a number: one too large, or a whole one with more digits than it has."""
+    """Whether a float type cannot hold a number: one too large, or a whole one with more digits than it has.
+
+    Raises:
+        StatusError: It is a whole number that no float64 holds; TensorFlow Serving says so while it parses.
+    """
     if isinstance(value, int) and -(2**63) <= value < 2**64:
         return abs(value) > _LARGEST_WHOLE[dtype]
-    return math.isfinite(value) and abs(value) > float(np.finfo(dtype).max)
+    try:
+        return math.isfinite(value) and abs(value) > float(np.finfo(dtype).max)
+    except OverflowError:
+        raise invalid_argument(TOO_BIG) from None
 
 
 def _elements(value: Any, shape: Sequence[int]) -> list[Any] | None:

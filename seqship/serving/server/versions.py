@@ -93,7 +93,8 @@ class Version:
 def load_error(error: Exception) -> StatusError:
     """Returns the status of a version that could not be loaded."""
     if isinstance(error, StatusError):
-        return error
+        # A new one: the old one's traceback would keep what was loaded for as long as the status is kept.
+        return StatusError(error.code, error.message)
     text = " ".join(str(error).split())[:500]
     if isinstance(error, SeqshipError):
         return StatusError(Code.FAILED_PRECONDITION, text)
