@@ -67,7 +67,7 @@ class ServiceError(SeqshipError):
         http_status: Status of the HTTP response; None without one.
     """
 
-    def __init__(self, message: str, *, code: str, http_status: int | None = None) -> None:
+    def __init__(self, message: str, *, code: str = "UNKNOWN", http_status: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.http_status = http_status
@@ -81,7 +81,12 @@ class UnavailableError(ServiceError):
     """
 
     def __init__(
-        self, message: str, *, code: str, http_status: int | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        code: str = "UNAVAILABLE",
+        http_status: int | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, code=code, http_status=http_status)
         self.retry_after = retry_after

@@ -91,8 +91,23 @@ FACES = {
         "to_saved_model",
         "verify",
     ],
-    "seqship.serving": ["Prediction", "Predictor"],
+    "seqship.serving": ["Client", "Prediction", "Predictor"],
+    "seqship.serving.client": ["Client", "ModelMetadata", "SignatureContract", "VersionStatus"],
+    "seqship.serving.deployment": [
+        "Blessing",
+        "DeployedVersion",
+        "Labelled",
+        "Pushed",
+        "RolledBack",
+        "label",
+        "push",
+        "read_blessing",
+        "rollback",
+        "versions",
+        "write_blessing",
+    ],
     "seqship.serving.server": ["ServerOptions", "run_server", "serve"],
+    "seqship.serving.validation": ["Validation", "validate"],
 }
 
 
