@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
+EXAMPLES_READY := examples/node_modules/.ready
 RECIPE ?= ecg-gru
 OUT ?= bundles/$(RECIPE)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -31,14 +34,27 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-deps --no-index --no-build-isolation --editable .
 	@touch $@
 
+# What the tests ask a server with, and run without TensorFlow, under protobuf 6.
+$(PEERS_READY): requirements-peers.lock pyproject.toml | $(READY)
+	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
+	@echo "installing the locked peers into $(PEERS)" >&2
+	@$(PEERS)/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements-peers.lock
+	@$(PEERS)/bin/python -m pip install --quiet --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+
 ship: $(READY)
 	@$(BIN)/seqship ship $(RECIPE) --out $(OUT) --force $(ARGS)
 
 recipes: $(READY)
 	@$(BIN)/python -m benchmarks.recipes --keras $(KERAS) --page docs/recipes/figures.md $(ARGS)
 
-test: $(READY)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+# What the examples for Node.js and the browser stand on; where there is no npm, their tests are skipped.
+$(EXAMPLES_READY): examples/package-lock.json
+	@if command -v npm >/dev/null; then cd examples && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.ready; \
+	else echo "no Node.js: the tests of examples/ are skipped" >&2; fi
+
+test: $(READY) $(PEERS_READY) $(EXAMPLES_READY)
+	@SEQSHIP_PEERS=$(PEERS) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(READY)
 	@$(BIN)/ruff format --check .
@@ -63,6 +79,8 @@ fuzz: $(READY)
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --upgrade --quiet -o requirements.lock
+	$(BIN)/uv pip compile requirements-peers.in --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --upgrade --quiet -o requirements-peers.lock
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .ruff_cache .hypothesis
