@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqship.export.tolerance import Tolerance
+from seqship.export.tolerance import Limit
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Agreement:
 def compare(
     actual: NDArray[Any] | None,
     expected: NDArray[Any],
-    tolerance: Tolerance,
+    limit: Limit,
     *,
     runner: str,
     case: str,
@@ -82,7 +82,7 @@ def compare(
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         difference = np.where(same, 0.0, np.abs(got - want))
         relative = np.where(same, 0.0, difference / np.abs(want))
-        severity = np.where(same, 0.0, difference / (tolerance.atol + tolerance.rtol * np.abs(want)))
+        severity = np.where(same, 0.0, difference / limit.allowed(want))
     # A NaN or an infinity against a number is as wrong as can be, and must not hide behind a comparison with NaN.
     severity = np.where(~same & ~(np.isfinite(got) & np.isfinite(want)), np.inf, severity)
     worst = np.unravel_index(int(np.argmax(severity)), want.shape)

@@ -1,4 +1,8 @@
-"""The inputs on which runtimes are compared: every batch size, length and kind of mask."""
+"""The inputs on which runtimes are compared: batch sizes, lengths, kinds of masks and of values.
+
+Not every combination, which would be thousands: every pair of a batch size and a length, of a length and a mask, of a
+mask and a kind of value and so on is in some case (pairwise testing: most faults need two conditions to show).
+"""
 
 from __future__ import annotations
 
@@ -17,30 +21,41 @@ from seqship.pipelines.spec import TOKEN_ID, Field
 Padding = Literal["any", "right"]
 """What is known of the masks: nothing, or that they are off behind the data alone."""
 
-MaskKind = Literal["full", "right", "left", "holes", "empty_row"]
-"""All steps valid; padding after the data; before it; in between too; and one row without any valid step."""
+MaskKind = Literal["full", "right", "left", "holes", "single", "empty_row", "all_empty"]
+"""All steps valid; padding after the data; before it; in between too; one valid step a row; one row without any valid
+step; no row with one."""
+
+ValueKind = Literal["data", "zeros", "saturating", "tiny", "extreme"]
+"""Drawn within the bounds; zeros; the bounds themselves, or what saturates every gate; numbers near the smallest that
+float32 has; of token ids the first and the last alone."""
 
 StateKind = Literal["zero", "random"]
 """Of a stateful model: its state left out, which is zeros, or handed in."""
 
-BATCHES = (1, 3, 32)
-TIMES = (1, 7, 187, 250)
+BATCHES = (1, 2, 7, 32, 128)
+TIMES = (1, 2, 3, 24, 120)
 HOLE_SHARE = 0.3
+_LARGE = 30.0
+"""A value that saturates gates where the input has no bounds."""
+_TINY = (1e-20, 1e-38, 1e-42)
+"""Normal, next to the smallest normal, and subnormal numbers of float32."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One shape and mask."""
+    """One shape, mask, and kind of values."""
 
     batch: int
     time: int
     mask: MaskKind
     state: StateKind | None = None
+    values: ValueKind = "data"
 
     @property
     def name(self) -> str:
         state = "" if self.state is None else f" state={self.state}"
-        return f"batch={self.batch} time={self.time} mask={self.mask}{state}"
+        values = "" if self.values == "data" else f" values={self.values}"
+        return f"batch={self.batch} time={self.time} mask={self.mask}{state}{values}"
 
 
 def grid(
@@ -50,10 +65,16 @@ def grid(
     times: Sequence[int] = TIMES,
     padding: Padding = "any",
 ) -> tuple[Case, ...]:
-    """Returns every combination that a model with these inputs takes.
+    """Returns cases that hold every pair of conditions which a model with these inputs takes.
 
     A model of fixed batch or length gets that one; masks other than "full" need an input with a pad value, or one that
     is a mask itself. Where padding is declared to be on the right, there are no other masks.
+
+    Args:
+        fields: Contract of each input.
+        batches: Numbers of rows.
+        times: Numbers of steps.
+        padding: "right" if every mask is off behind the data alone.
     """
     sequences = [field for field in fields if field.rank >= 2 and not field.is_state]
     fixed_batch = next((field.shape[0] for field in fields if isinstance(field.shape[0], int)), None)
@@ -63,14 +84,53 @@ def grid(
     masked = any(field.pad_value is not None or _is_mask(field) for field in fields)
     masks: tuple[MaskKind, ...] = get_args(MaskKind) if masked else ("full",)
     if padding == "right":
-        masks = tuple(mask for mask in masks if mask not in ("left", "holes"))
+        masks = tuple(mask for mask in masks if mask not in ("left", "holes", "single"))
     batches = (int(fixed_batch),) if fixed_batch is not None else tuple(batches)
     states: tuple[StateKind | None, ...] = get_args(StateKind) if any(field.is_state for field in fields) else (None,)
-    return tuple(Case(*combination) for combination in itertools.product(batches, times, masks, states))
+    chosen = covering(batches, tuple(dict.fromkeys(times)), masks, states, value_kinds(fields))
+    return tuple(Case(*combination) for combination in chosen)
+
+
+def value_kinds(fields: Sequence[Field]) -> tuple[ValueKind, ...]:
+    """Returns the kinds of values that make a difference to these inputs."""
+    plain = [field for field in fields if not field.is_state and not _is_mask(field)]
+    kinds: list[ValueKind] = ["data"]
+    if any(_is_float(field) for field in plain):
+        kinds.extend(("zeros", "saturating", "tiny"))
+    if any(_is_index(field) for field in plain):
+        kinds.append("extreme")
+    return tuple(kinds)
+
+
+def covering(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Returns combinations in which every pair of values of two axes is together at least once.
+
+    Greedy, and the same at every call: each combination is the one that brings most pairs which are still missing, of
+    those that begin with a missing pair.
+    """
+    places = list(itertools.combinations(range(len(axes)), 2))
+    missing = {(first, second, one, other) for first, second in places for one in axes[first] for other in axes[second]}
+    order = {pair: number for number, pair in enumerate(sorted(missing, key=repr))}
+    if not places:
+        return [(value,) for value in axes[0]]
+    chosen: list[tuple[Any, ...]] = []
+    while missing:
+        first, second, one, other = min(missing, key=order.__getitem__)
+        row: dict[int, Any] = {first: one, second: other}
+        for axis in (number for number in range(len(axes)) if number not in row):
+            row[axis] = max(axes[axis], key=lambda value: _brought(row, axis, value, missing))
+        chosen.append(tuple(row[axis] for axis in range(len(axes))))
+        missing -= {(a, b, row[a], row[b]) for a, b in places}
+    return chosen
+
+
+def _brought(row: dict[int, Any], axis: int, value: Any, missing: set[tuple[int, int, Any, Any]]) -> int:
+    pairs = ((a, axis, row[a], value) if a < axis else (axis, a, value, row[a]) for a in row)
+    return sum(pair in missing for pair in pairs)
 
 
 def case_mask(case: Case, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Returns which steps are valid, (batch, time); but for `empty_row`, every row has one."""
+    """Returns which steps are valid, (batch, time); but for `empty_row` and `all_empty`, every row has one."""
     steps = np.arange(case.time)
     if case.mask == "full":
         return np.ones((case.batch, case.time), bool)
@@ -81,6 +141,10 @@ def case_mask(case: Case, generator: np.random.Generator) -> NDArray[np.bool_]:
         if case.time > 2:
             mask[:, 1] = False
         return mask
+    if case.mask == "all_empty":
+        return np.zeros((case.batch, case.time), bool)
+    if case.mask == "single":
+        return steps == generator.integers(0, case.time, (case.batch, 1))
     lengths = generator.integers(1, case.time + 1, (case.batch, 1))
     mask = steps < lengths
     if case.mask == "left":
@@ -93,7 +157,7 @@ def case_mask(case: Case, generator: np.random.Generator) -> NDArray[np.bool_]:
 def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, NDArray[Any]]:
     """Draws the inputs of one case, within the bounds of each field; the same for the same case and seed.
 
-    Values are uniform within the bounds, standard normal where there are none. All inputs share one mask.
+    Values as data are uniform within the bounds, standard normal where there are none. All inputs share one mask.
     """
     generator = np.random.default_rng([seed, zlib.crc32(case.name.encode())])
     mask = case_mask(case, generator)
@@ -104,6 +168,8 @@ def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, ND
         free = {0: case.batch, 1: case.time}
         shape = tuple(size if isinstance(size, int) else free.get(axis, 3) for axis, size in enumerate(field.shape))
         values = _draw(field, shape, generator)
+        if case.values != "data" and not field.is_state:
+            values = _of_kind(case.values, values, field, generator)
         if _is_mask(field) or (field.pad_value is not None and field.rank >= 2):
             # An input of fixed length beside one of free length has a mask of its own.
             own = mask if shape[1] == case.time else case_mask(replace(case, time=shape[1]), generator)
@@ -117,6 +183,32 @@ def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, ND
 
 def _is_mask(field: Field) -> bool:
     return field.dtype == "bool" and field.rank == 2
+
+
+def _is_index(field: Field) -> bool:
+    return field.unit == TOKEN_ID or np.dtype(object if field.dtype == "string" else field.dtype).kind in "iu"
+
+
+def _is_float(field: Field) -> bool:
+    return field.dtype.startswith("float") and not _is_index(field)
+
+
+def _of_kind(kind: ValueKind, values: NDArray[Any], field: Field, generator: np.random.Generator) -> NDArray[Any]:
+    low = -math.inf if field.minimum is None else field.minimum
+    high = math.inf if field.maximum is None else field.maximum
+    shape = values.shape
+    if _is_index(field) and kind == "extreme" and field.dtype != "string":
+        lowest, highest = (0 if math.isinf(low) else low), (1 if math.isinf(high) else high)
+        return np.where(generator.random(shape) < 0.5, lowest, highest).astype(values.dtype)
+    if not _is_float(field) or kind == "extreme":
+        return values
+    if kind == "zeros":
+        wanted = np.zeros(shape)
+    elif kind == "saturating":
+        wanted = np.where(generator.random(shape) < 0.5, max(low, -_LARGE), min(high, _LARGE))
+    else:
+        wanted = generator.choice(_TINY, shape) * generator.choice((-1.0, 1.0), shape)
+    return np.clip(wanted, low, high).astype(values.dtype)
 
 
 def _draw(field: Field, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[Any]:

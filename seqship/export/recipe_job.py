@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from seqship.atomic import check_output, check_parent, write_file, writing_to
 from seqship.errors import ModelError, OutputError
 from seqship.export.bundle import Bundle
-from seqship.export.equivalence import answers_to
+from seqship.export.data_agreement import answers_to
 from seqship.export.runners import keras_runner
 from seqship.export.shipping import ship
 from seqship.export.streaming import export_signature

@@ -88,7 +88,7 @@ def render_report(document: Mapping[str, Any]) -> str:
         named_cases=any(row["case"] != _usual_name(row) for row in cases),
         sections={key: title for key, title in _SECTIONS.items() if present[key]},
         panels=history_panels(part["training"] or {}),
-        histograms=histograms(part["errors"] or {}, number(tolerance.get("atol"))),
+        histograms=histograms(part["errors"] or {}, _smallest_limit(cases, tolerance)),
         headroom=_headroom(worst, tolerance),
         onnx_note=_onnx_note(part["onnx"] or {}),
         changed_words=_changed_words(part["test_split"] or ()),
@@ -140,9 +140,22 @@ def _worst(
 
 
 def _headroom(worst: Mapping[str, Any] | None, tolerance: Mapping[str, Any]) -> str:
-    """How many times the worst difference fits into the fixed part of the limit; empty where it does not."""
+    """How the worst difference compares with what is allowed there; empty where it is not well below."""
     largest, fixed = number((worst or {}).get("max_abs")), number(tolerance.get("atol"))
-    return f"{fixed / largest:,.0f}" if 0 < largest <= fixed / 2 else ""
+    if "rule" in tolerance:
+        share = number((worst or {}).get("severity"))
+        return f"{1 / share:,.0f} times smaller than what is allowed there" if 0 < share <= 0.5 else ""
+    if 0 < largest <= fixed / 2:
+        return f"{fixed / largest:,.0f} times smaller than {plain(fixed)}, the fixed part of the limit"
+    return ""
+
+
+def _smallest_limit(cases: Sequence[Mapping[str, Any]], tolerance: Mapping[str, Any]) -> float:
+    """The limit that the histogram shows: the fixed part, or the smallest of all cases."""
+    if "rule" not in tolerance:
+        return number(tolerance.get("atol"))
+    limits = [number(row.get("limit")) for row in cases]
+    return min((limit for limit in limits if limit > 0), default=math.nan)
 
 
 def _onnx_note(onnx: Mapping[str, Any]) -> str:

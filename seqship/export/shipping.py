@@ -26,10 +26,12 @@ from seqship.export.bundle import (
     write_manifest,
 )
 from seqship.export.cases import Padding, grid
-from seqship.export.equivalence import EquivalenceReport, check_equivalence, save_recorded
+from seqship.export.deployment_files import FOLDER, deployment_of, write_deployment_files
+from seqship.export.equivalence import EquivalenceReport, check_equivalence
 from seqship.export.graph_signature import gpu_operations
 from seqship.export.inspection import inspect_model
 from seqship.export.onnx import OnnxExport, to_onnx
+from seqship.export.recording import save_recorded
 from seqship.export.report import write_report
 from seqship.export.saved_model import SavedModelExport, to_saved_model
 from seqship.export.signature import ModelSignature, with_classes
@@ -167,6 +169,18 @@ def ship(
                 progress=progress,
             )
             manifest.setdefault("parts", {})[part] = made.manifest["equivalence"]
+        if saved is not None:
+            longest = int(data.lengths.max()) if data is not None and len(data) else None
+            deployment = deployment_of(
+                name,
+                signature.inputs,
+                saved.path,
+                recurrent_weights=sum(row.params for row in layers),
+                units=sum(row.units for row in layers),
+                longest=longest or (vectorizer.max_length if vectorizer is not None else None),
+                seqship_version=document["versions"]["seqship"],
+            )
+            write_deployment_files(folder / FOLDER, deployment)
         if training := document.get("training"):
             manifest["training"] = {key: value for key, value in training.items() if key != "history"}
         write_manifest(folder, manifest | {"equivalence": verdict(proof, created)})
@@ -195,7 +209,7 @@ def verdict(proof: EquivalenceReport, verified: str) -> dict[str, Any]:
         "largest": max((agreement.max_abs for agreement in proof.all if math.isfinite(agreement.max_abs)), default=0.0),
         "failures": len(proof.failures),
         "verified": verified,
-        "tolerance": {"atol": proof.tolerance.atol, "rtol": proof.tolerance.rtol},
+        "tolerance": {key: value for key, value in proof.tolerance.to_json().items() if key != "why"},
     }
 
 

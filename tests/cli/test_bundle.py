@@ -57,7 +57,7 @@ def test_what_was_shipped_holds(seqship: Call, bundle: Path) -> None:
     assert (said.returncode, said.stderr) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in said.stdout.splitlines())
     assert list(lines) == ["trained", "accuracy", "recall", "onnx", "verdict", "bundle"]
-    assert lines["verdict"].startswith("equivalent over 60 cases and 28 rows of test data; largest difference ")
+    assert lines["verdict"].startswith("equivalent over 36 cases and 28 rows of test data; largest difference ")
     assert lines["bundle"] == str(bundle)
     after = manifest(bundle)
     assert set(digests(bundle)) == set(files)
@@ -90,7 +90,7 @@ def test_verify_for_machines_and_over_data(seqship: Call, bundle: Path, beats: P
     assert (said.returncode, said.stderr) == (0, "")
     document = json.loads(said.stdout)
     assert set(document) == {"bundle", "equivalent", "worst", "cases", "onnx", "metrics"}
-    assert (document["bundle"], document["equivalent"], document["cases"]) == (str(bundle), True, 60)
+    assert (document["bundle"], document["equivalent"], document["cases"]) == (str(bundle), True, 36)
     assert manifest(bundle)["equivalence"]["rows"] == 140
     report = json.loads((bundle / "report.json").read_text())
     assert {row["rows"] for row in report["test_split"]} == {140}
@@ -107,7 +107,7 @@ def test_data_of_a_model_of_ones_own_is_what_predict_takes(
     data.write_text('[0.5, 2]\n[[1], [2], [3]]\n{"signal": [7]}\n')
     said = seqship("verify", out, "--data", data)
     assert (said.returncode, said.stderr) == (0, "")
-    assert "equivalent over 20 cases and 3 rows of test data" in said.stdout
+    assert "equivalent over 28 cases and 3 rows of test data" in said.stdout
     np.savez(tmp_path / "data.npz", np.array([[1, 2, -1], [3, -1, -1]]))
     assert seqship("verify", out, "--data", tmp_path / "data.npz").returncode == 0
     for text, message in (
@@ -152,7 +152,7 @@ def test_a_changed_weight_is_convicted_though_its_digest_was_repaired(seqship: C
     lines = said.stdout.splitlines()
     (verdict,) = (line for line in lines if line.startswith("verdict"))
     assert " NOT equivalent: " in verdict
-    assert " comparisons differ over 60 cases; worst " in verdict
+    assert " comparisons differ over 36 cases; worst " in verdict
     assert "at onnx, batch=" in verdict
     failures = [line for line in lines if line.startswith("  ") and "differs" in line]
     assert failures

@@ -10,38 +10,83 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqship.export.cases import BATCHES, TIMES, Case, MaskKind, case_mask, grid, make_feed
+from seqship.export.cases import BATCHES, TIMES, Case, MaskKind, ValueKind, case_mask, covering, grid, make_feed
 from seqship.pipelines.spec import TOKEN_ID, Field
 
 SIGNAL = Field("signal", "float32", ("batch", "time", 2), pad_value=-1.0, minimum=0.0, maximum=1.0)
 KINDS: tuple[MaskKind, ...] = get_args(MaskKind)
 
 
-def test_the_grid_is_every_combination() -> None:
+def test_every_pair_of_conditions_is_in_a_case() -> None:
     cases = grid([SIGNAL])
-    assert len(cases) == len(set(cases)) == 60
-    wanted = itertools.product((1, 3, 32), (1, 7, 187, 250), ("full", "right", "left", "holes", "empty_row"))
-    assert {(case.batch, case.time, case.mask) for case in cases} == set(wanted)
-    assert (BATCHES, TIMES) == ((1, 3, 32), (1, 7, 187, 250))
+    assert len(cases) == len(set(cases)) == 36
+    kinds: tuple[ValueKind, ...] = ("data", "zeros", "saturating", "tiny")
+    axes = {"batch": BATCHES, "time": TIMES, "mask": KINDS, "values": kinds}
+    for one, other in itertools.combinations(axes, 2):
+        found = {(getattr(case, one), getattr(case, other)) for case in cases}
+        assert found == set(itertools.product(axes[one], axes[other]))
     assert cases[0].name == "batch=1 time=1 mask=full"
+    assert any(case.name.endswith(" values=zeros") for case in cases)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=5))
+def test_a_covering_holds_every_pair_and_few_rows(sizes: list[int]) -> None:
+    axes = [[(axis, value) for value in range(size)] for axis, size in enumerate(sizes)]
+    rows = covering(*axes)
+    for one, other in itertools.combinations(range(len(axes)), 2):
+        assert {(row[one], row[other]) for row in rows} == set(itertools.product(axes[one], axes[other]))
+    assert {value for row in rows for value in row} == {value for axis in axes for value in axis}
+    largest = sorted(sizes)[-2:]
+    assert len(rows) <= 2 * largest[0] * largest[-1]
 
 
 def test_without_padding_there_are_no_masks() -> None:
     cases = grid([Field("signal", "float32", ("batch", "time", 2))])
-    assert len(cases) == 12
     assert {case.mask for case in cases} == {"full"}
 
 
 def test_a_fixed_length_and_a_fixed_batch() -> None:
     fixed = Field("signal", "float32", ("batch", 9, 2), pad_value=0.0)
-    assert {(case.batch, case.time) for case in grid([fixed])} == {(1, 9), (3, 9), (32, 9)}
-    both = Field("signal", "float32", (4, 9, 2))
-    assert grid([both]) == (Case(4, 9, "full"),)
-    assert grid([Field("vector", "float32", ("batch",))]) == tuple(Case(batch, 1, "full") for batch in BATCHES)
+    assert {(case.batch, case.time) for case in grid([fixed])} == {(batch, 9) for batch in BATCHES}
+    both = grid([Field("signal", "float32", (4, 9, 2))])
+    assert {(case.batch, case.time, case.mask) for case in both} == {(4, 9, "full")}
+    assert {case.values for case in both} == {"data", "zeros", "saturating", "tiny"}
+
+
+def test_token_ids_have_no_zeros_but_extremes() -> None:
+    tokens = Field("tokens", "int32", ("batch", "time"), TOKEN_ID, 0.0, 1.0, 4.0)
+    assert {case.values for case in grid([tokens])} == {"data", "extreme"}
 
 
 def test_other_sizes_may_be_asked_for() -> None:
-    assert len(grid([SIGNAL], batches=(2,), times=(3, 4))) == 10
+    assert {(case.batch, case.time) for case in grid([SIGNAL], batches=(2,), times=(3, 4))} == {(2, 3), (2, 4)}
+
+
+def test_right_padding_alone() -> None:
+    assert {case.mask for case in grid([SIGNAL], padding="right")} == {"full", "right", "empty_row", "all_empty"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high", "expected"),
+    [
+        ("zeros", None, None, {0.0}),
+        ("zeros", 0.5, 2.0, {0.5}),
+        ("saturating", None, None, {-30.0, 30.0}),
+        ("saturating", 0.0, 1.0, {0.0, 1.0}),
+        ("saturating", 0.0, None, {0.0, 30.0}),
+    ],
+)
+def test_kinds_of_values(kind: ValueKind, low: float | None, high: float | None, expected: set[float]) -> None:
+    field = Field("x", "float32", ("batch", "time", 2), minimum=low, maximum=high)
+    assert set(np.unique(make_feed(Case(7, 24, "full", values=kind), [field], seed=0)["x"])) == expected
+
+
+def test_tiny_values_are_subnormal_too() -> None:
+    feed = make_feed(Case(7, 24, "right", values="tiny"), [Field("x", "float32", ("batch", "time", 1))], seed=0)["x"]
+    assert 0 < np.abs(feed).min() < np.finfo(np.float32).smallest_normal < np.abs(feed).max() < 1e-19
+    tokens = Field("tokens", "int32", ("batch", "time"), TOKEN_ID, 0.0, 1.0, 4.0)
+    assert set(np.unique(make_feed(Case(7, 24, "full", values="extreme"), [tokens], seed=0)["tokens"])) == {1, 4}
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -51,7 +96,12 @@ def test_a_mask_is_what_it_is_called(batch: int, time: int, kind: MaskKind, seed
     assert mask.shape == (batch, time)
     assert mask.dtype == bool
     empty = int((~mask.any(axis=1)).sum())
-    assert empty == (1 if kind == "empty_row" else 0)
+    assert empty == {"empty_row": 1, "all_empty": batch}.get(kind, 0)
+    if kind == "single":
+        assert (mask.sum(axis=1) == 1).all()
+        return
+    if kind == "all_empty":
+        return
     if kind == "full":
         assert mask.all()
     elif kind in ("right", "empty_row"):  # Never off and then on again.

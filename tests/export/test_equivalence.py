@@ -14,16 +14,12 @@ from onnx import numpy_helper
 
 from seqship.errors import ModelError
 from seqship.export import Case, check_equivalence, to_onnx, to_saved_model
-from seqship.export.cases import MaskKind, make_feed
-from seqship.export.equivalence import (
-    EquivalenceReport,
-    ErrorHistogram,
-    RecordedCase,
-    compare_runners,
-    load_recorded,
-    predict_sequences,
-    save_recorded,
-)
+from seqship.export.cases import MaskKind
+from seqship.export.data_agreement import predict_sequences
+from seqship.export.equivalence import EquivalenceReport, compare_runners
+from seqship.export.error_histogram import ErrorHistogram
+from seqship.export.oracle import Oracle, make_oracle
+from seqship.export.recording import RecordedCase, load_recorded, record_cases, save_recorded
 from seqship.export.runners import Outputs, Runner, keras_runner, onnx_runner, saved_model_runner
 from seqship.export.signature import ModelSignature, model_signature
 from seqship.models.flavour import Flavour
@@ -54,10 +50,14 @@ def exports(small: Any, signature: ModelSignature, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="module")
-def recorded(reference: Runner, signature: ModelSignature) -> tuple[RecordedCase, ...]:
-    """What Keras makes of a few cases."""
-    feeds = {case.name: make_feed(case, signature.inputs, seed=0) for case in FEW}
-    return tuple(RecordedCase(name, feed, reference(feed)) for name, feed in feeds.items())
+def oracle(signature: ModelSignature) -> Oracle:
+    return make_oracle(signature)
+
+
+@pytest.fixture(scope="module")
+def recorded(reference: Runner, oracle: Oracle, signature: ModelSignature) -> tuple[RecordedCase, ...]:
+    """What Keras and its twin make of a few cases."""
+    return record_cases(FEW, signature.inputs, reference, oracle)
 
 
 # --- Right exports
@@ -73,13 +73,13 @@ def test_a_right_export_passes_every_case(small: Any, exports: tuple[Path, Path]
     report = check_equivalence(small, saved_model=saved_model, onnx=path, data=real, seed=1, progress=progress)
     assert report
     assert report.failures == ()
-    assert len(report.recorded) == 60
-    assert len(report.agreements) == 120
+    assert len(report.recorded) == 36
+    assert len(report.agreements) == 72
     assert {agreement.runner for agreement in report.agreements} == {"saved_model", "onnx"}
     assert report.worst is not None
-    assert report.worst.severity < 0.1
-    assert (60, 60) in told
-    elements = 4 * 5 * (1 + 3 + 32) * 3 + len(real) * 3
+    assert report.worst.severity < 0.5
+    assert (36, 36) in told
+    elements = sum(case.expected["scores"].size for case in report.recorded) + len(real) * 3
     assert sum(histogram.zeros + histogram.counts.sum() for histogram in report.histograms.values()) == 2 * elements
     # Every row of real data is compared in every runtime.
     assert [(row.agreement.runner, row.rows, row.changed_classes) for row in report.data] == [
@@ -217,7 +217,7 @@ def test_a_dropped_mask_is_convicted_by_masked_cases_alone(
     report = convict(model, recorded, tmp_path / "wrong.onnx")
     assert {failure.case for failure in report.failures} <= MASKED
     kinds = {failure.case.split("mask=")[1] for failure in report.failures}
-    assert kinds >= {"right", "left", "holes"}
+    assert kinds >= {"right", "left", "holes", "single"}
 
 
 def test_masks_of_right_padding_only_are_convicted_by_holes(
@@ -235,7 +235,7 @@ def test_masks_of_right_padding_only_are_convicted_by_holes(
     report = compare_runners(recorded, {"onnx": onnx_runner(tmp_path / "wrong.onnx")})
     kinds = {failure.case.split("mask=")[1] for failure in report.failures}
     assert not report
-    assert kinds <= {"left", "holes"}
+    assert kinds <= {"left", "holes", "single"}
     assert "holes" in kinds
 
 
@@ -333,6 +333,7 @@ def test_recorded_cases_are_written_and_read_back(recorded: Any, tmp_path: Path)
     again = load_recorded(tmp_path / "cases.npz")
     assert [case.case for case in again] == [case.name for case in FEW]
     for one, other in zip(recorded, again, strict=True):
+        assert one.limits == other.limits != {}
         for kept, read in ((one.feed, other.feed), (one.expected, other.expected)):
             assert kept.keys() == read.keys()
             for name, value in kept.items():
@@ -368,7 +369,7 @@ def test_the_report_becomes_a_page(recorded: Any, exports: tuple[Path, Path]) ->
 
 def test_a_case_row_says_its_sizes(recorded: Any, exports: tuple[Path, Path]) -> None:
     row = compare_runners(recorded[-1:], {"onnx": onnx_runner(exports[1])}).to_json()["cases"][0]
-    assert (row["batch"], row["time"], row["mask"], row["runner"]) == (3, 7, "empty_row", "onnx")
+    assert (row["batch"], row["time"], row["mask"], row["runner"]) == (3, 7, "all_empty", "onnx")
 
 
 def test_a_field_of_fixed_length_takes_padded_sequences(real: Sequences) -> None:

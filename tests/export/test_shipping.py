@@ -45,7 +45,7 @@ def test_a_bundle_holds_what_it_says(shipped: Path, flavour: Flavour, small: Any
     assert manifest["onnx"]["operators"] == {"GRU": 2}
     assert [row["layer"] for row in manifest["audit"]] == ["first", "second"]
     proof = manifest["equivalence"]
-    assert (proof["cases"], proof["failures"], proof["rows"]) == (60, 0, 0)
+    assert (proof["cases"], proof["failures"], proof["rows"]) == (36, 0, 0)
     assert proof["verified"] == manifest["created"]
     assert manifest["versions"] == versions(flavour.package)
     assert manifest["versions"][flavour.package] == flavour.package_version
@@ -57,7 +57,7 @@ def test_the_report_says_the_same_as_the_manifest(shipped: Path) -> None:
     for key in ("name", "created", "versions", "source", "contract", "onnx"):
         assert report[key] == manifest[key]
     assert report["equivalent"] is True
-    assert len(report["cases"]) == 120
+    assert len(report["cases"]) == 72
     page = (shipped / "report.html").read_text(encoding="utf-8")
     assert "NOT equivalent" not in page
     assert "small" in page
@@ -72,7 +72,7 @@ def test_a_bundle_of_one_format(cheap: Any, formats: tuple[str, ...], tmp_path: 
     bundle = ship(cheap, tmp_path / "bundle", name="cheap", formats=formats)
     assert bundle.equivalent
     assert (bundle.onnx is not None, bundle.saved_model is not None) == ("onnx" in formats, "saved_model" in formats)
-    assert bundle.manifest["equivalence"]["cases"] == 3
+    assert bundle.manifest["equivalence"]["cases"] == 20
     assert (bundle.manifest["onnx"] is None) == ("onnx" not in formats)
     assert bundle.manifest["audit"][0]["layer"] == "scores"
 
@@ -165,5 +165,5 @@ def test_a_wrong_export_is_written_and_says_so(cheap: Any, tmp_path: Path, monke
     bundle = ship(model, tmp_path / "bundle", name="wrong")
     assert not bundle.equivalent
     assert bundle.manifest["equivalence"]["worst"]["runner"] == "onnx"
-    assert bundle.manifest["equivalence"]["failures"] == 3
+    assert bundle.manifest["equivalence"]["failures"] >= 5
     assert "NOT equivalent" in (tmp_path / "bundle" / "report.html").read_text(encoding="utf-8")

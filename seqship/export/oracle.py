@@ -1,0 +1,253 @@
+"""The float64 twin of a model: what its float32 results would be without rounding.
+
+Not the model built anew in float64, whose constants would be others (a slope of 0.2, an epsilon of 0.001), and which a
+layer of a user's own need have no path for: the very graph that Keras runs in float32, with every floating-point type
+in it replaced and every weight taken as it is. What is left between the two is rounding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqship.errors import ModelError
+from seqship.export.runners import Feed, Outputs, Runner
+from seqship.export.signature import ModelSignature
+from seqship.pipelines.spec import Field
+
+_SMALL_FLOATS = ("float32", "float16", "bfloat16")
+_HALF_PLACE = 2.0**-24
+_NOTHING = 1e-15
+"""Less than half a unit in the last place of a unit in the last place of 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Oracle:
+    """The float64 twin of a model; takes inputs in the dtypes of the contract.
+
+    Attributes:
+        run: Gives floating-point outputs in float64, others as they are.
+        jittered: The same with every weight moved by half a unit in its last float32 place, at random: what is between
+            the two is the least that rounding alone does, which Keras' own result may happen to miss.
+    """
+
+    run: Runner
+    jittered: Runner
+    source: Any = None
+    """What has to live as long."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One output of one case.
+
+    Attributes:
+        expected: What it is without rounding, in the dtype of the model; where Keras leaves the range of float32, what
+            Keras gives.
+        error: The largest error that Keras' own float32 result has, or that jitter makes; None without an oracle, and
+            for what is no floating-point number.
+        scale: The largest finite value.
+    """
+
+    expected: NDArray[Any]
+    error: float | None
+    scale: float
+
+
+def measure(feed: Feed, reference: Runner, oracle: Oracle | None) -> dict[str, Measured]:
+    """Runs one case in Keras and in its float64 twin.
+
+    A model that doubles its state at each step makes an output of 1e-20 as well as of 1; with jitter, such inputs are
+    zeros.
+
+    Args:
+        feed: Inputs by name.
+        reference: The Keras model.
+        oracle: Its twin; None where it has none.
+    """
+    here = reference(feed)
+    if oracle is None:
+        return {name: Measured(value, None, 0.0) for name, value in here.items()}
+    true, moved = oracle.run(feed), oracle.jittered(_flushed(feed))
+    return {name: measured(value, true[name], moved[name]) for name, value in here.items()}
+
+
+def _flushed(feed: Feed) -> Feed:
+    """Makes zeros of inputs that are nothing beside any other: onnxruntime's tanh does."""
+    return {
+        name: np.where(np.abs(value) < _NOTHING, 0, value).astype(value.dtype) if value.dtype.kind == "f" else value
+        for name, value in feed.items()
+    }
+
+
+def measured(here: NDArray[Any], true: NDArray[Any], moved: NDArray[Any]) -> Measured:
+    """Sums up one output.
+
+    Args:
+        here: What Keras gives.
+        true: What the float64 twin gives.
+        moved: What it gives with jitter.
+    """
+    if here.dtype.kind != "f" or true.dtype != np.float64:
+        return Measured(here, None, 0.0)
+    finite = np.isfinite(here) & np.isfinite(true) & np.isfinite(moved)
+    with np.errstate(invalid="ignore", over="ignore"):
+        errors = [np.abs(one.astype(np.float64) - true)[finite] for one in (here, moved)]
+        expected = np.where(np.isfinite(here), true, here).astype(here.dtype)
+    error = max(float(one.max(initial=0.0)) for one in errors)
+    return Measured(expected, error, float(np.abs(true[finite]).max(initial=0.0)))
+
+
+def make_oracle(signature: ModelSignature) -> Oracle:
+    """Returns the float64 twin of a Keras model.
+
+    Raises:
+        ModelError: An operation of the model has no float64 kernel, or its graph is larger than TensorFlow can hold.
+    """
+    concrete = signature.traceable().get_concrete_function(*signature.tensor_specs())
+    names = [field.name for field in signature.inputs]
+    return _oracle(concrete, names, sorted(concrete.structured_outputs), signature.inputs)
+
+
+def saved_model_oracle(path: str | os.PathLike[str], inputs: Sequence[Field]) -> Oracle:
+    """Returns the float64 twin of a SavedModel's signature `serving_default`.
+
+    Args:
+        path: The SavedModel.
+        inputs: Contract of each input.
+
+    Raises:
+        ModelError: It cannot be loaded, or as above.
+    """
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(os.fspath(path))
+        concrete = loaded.signatures["serving_default"]
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise ModelError(f"{os.fspath(path)} cannot be loaded as a SavedModel: {_one_line(error)}") from error
+    names = list(concrete.structured_input_signature[1])
+    oracle = _oracle(concrete, names, sorted(concrete.structured_outputs), inputs)
+    return replace(oracle, source=loaded)  # It owns what the graph captured.
+
+
+def _oracle(concrete: Any, names: Sequence[str], keys: Sequence[str], inputs: Sequence[Field]) -> Oracle:
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    try:
+        frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
+        definition = frozen.graph.as_graph_def()
+    except (ValueError, TypeError, tf.errors.OpError) as error:  # A graph of more than 2 GB, above all.
+        raise ModelError(f"the model has no float64 twin: {_one_line(error)}") from error
+    # As TensorFlow flattens a dict.
+    outputs = dict(zip(keys, (one.name for one in frozen.outputs), strict=True))
+    of = {field.name: field for field in inputs}
+    fields = [of[name] for name in names]
+    return Oracle(
+        _runner(fields, frozen.inputs, _widened(definition, "float64"), outputs),
+        _runner(fields, frozen.inputs, _jittered(_widened(definition, "jittered")), outputs),
+    )
+
+
+def _runner(fields: Sequence[Field], inputs: Sequence[Any], definition: Any, outputs: Mapping[str, str]) -> Runner:
+    import tensorflow as tf
+    from tensorflow.python.eager import wrap_function
+
+    names = [tensor.name for tensor in inputs]
+    dtypes = [tf.float64 if tensor.dtype.name in _SMALL_FLOATS else tensor.dtype for tensor in inputs]
+    try:
+        wide: Any = wrap_function.function_from_graph_def(definition, names, dict(outputs))
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise ModelError(f"the model has no float64 twin: {_one_line(error)}") from error
+
+    def run(feed: Feed) -> Outputs:
+        values = [
+            feed[field.name] if field.name in feed else np.zeros((1, int(field.shape[1])), field.dtype)
+            for field in fields
+        ]
+        try:
+            made = wide(*(tf.constant(value, dtype) for value, dtype in zip(values, dtypes, strict=True)))
+        except tf.errors.OpError as error:
+            raise ModelError(f"the float64 twin of the model cannot be run: {_one_line(error)}") from error
+        return {name: tensor.numpy() for name, tensor in made.items()}
+
+    return run
+
+
+def _jittered(definition: Any) -> Any:
+    """Moves the weights of a widened graph; single numbers stay, of which masks are made."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    for node in nodes:
+        if node.op != "Const" or node.attr["dtype"].type != tf.float64.as_datatype_enum:
+            continue
+        value: NDArray[Any] = tf.make_ndarray(node.attr["value"].tensor)
+        if value.size > 1:
+            moved = value * (1 + _HALF_PLACE * random.uniform(-1, 1, value.shape))
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(moved, tf.float64))
+    return definition
+
+
+def _widened(definition: Any, suffix: str) -> Any:
+    """Returns a graph in which every small floating-point type is float64: of nodes, of functions, and of constants."""
+    import tensorflow as tf
+
+    wide = tf.compat.v1.GraphDef()
+    wide.CopyFrom(definition)
+    # TensorFlow knows the functions of the process by name: those of the twin are others.
+    renamed = {function.signature.name: f"{function.signature.name}_{suffix}" for function in wide.library.function}
+    for function in wide.library.function:
+        function.signature.name = renamed[function.signature.name]
+        for argument in (*function.signature.input_arg, *function.signature.output_arg):
+            argument.type = _widest(argument.type)
+        _widen(function.node_def, function.attr.values(), renamed)
+    _widen(wide.node, (), renamed)
+    return wide
+
+
+def _widen(nodes: Iterable[Any], attributes: Iterable[Any], renamed: Mapping[str, str]) -> None:
+    of_nodes: list[Any] = []
+    for node in nodes:
+        node.op = renamed.get(node.op, node.op)
+        of_nodes += node.attr.values()
+    for attribute in (*attributes, *of_nodes):
+        kind = attribute.WhichOneof("value")
+        if kind == "type":
+            attribute.type = _widest(attribute.type)
+        elif kind == "tensor":
+            _widen_tensor(attribute.tensor)
+        elif kind == "func":
+            attribute.func.name = renamed.get(attribute.func.name, attribute.func.name)
+        elif kind == "list":
+            types = [_widest(one) for one in attribute.list.type]
+            attribute.list.ClearField("type")
+            attribute.list.type.extend(types)
+            for function in attribute.list.func:
+                function.name = renamed.get(function.name, function.name)
+
+
+def _widen_tensor(tensor: Any) -> None:
+    import tensorflow as tf
+
+    if _widest(tensor.dtype) != tensor.dtype:
+        value: NDArray[Any] = tf.make_ndarray(tensor)
+        tensor.CopyFrom(tf.make_tensor_proto(value.astype(np.float64), tf.float64))
+
+
+def _widest(data_type: int) -> int:
+    import tensorflow as tf
+
+    return tf.float64.as_datatype_enum if tf.as_dtype(data_type).name in _SMALL_FLOATS else data_type
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if not line.startswith("[[")), type(error).__name__)[:300]

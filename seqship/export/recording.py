@@ -1,0 +1,112 @@
+"""Cases as a bundle keeps them: inputs, what is expected of them, and how far an export may be from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqship.export.cases import Case, make_feed
+from seqship.export.oracle import Measured, Oracle, measure
+from seqship.export.runners import Feed, Runner
+from seqship.export.tolerance import ROUNDING
+from seqship.pipelines.spec import STATE_PREFIX, Field
+from seqship.progress import Progress
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedCase:
+    """Inputs and what the reference made of them, kept in the bundle so that it can be checked without the model.
+
+    Attributes:
+        case: Name of the case.
+        feed: Inputs by name.
+        expected: Outputs by name: the float64 oracle's, in the dtypes of the model; Keras' own where there is none.
+        limits: How far each output may be from that, in its own unit; a fixed tolerance holds for those without one.
+    """
+
+    case: str
+    feed: Feed
+    expected: Mapping[str, NDArray[Any]]
+    limits: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+def record_cases(
+    cases: Sequence[Case],
+    inputs: Sequence[Field],
+    reference: Runner,
+    oracle: Oracle | None,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[RecordedCase, ...]:
+    """Runs the cases in Keras and in its float64 twin, and says how far an export may be from it in each.
+
+    Args:
+        cases: The cases.
+        inputs: Contract of each input.
+        reference: The Keras model.
+        oracle: Its float64 twin; None where it has none.
+        seed: Seed of the inputs.
+        progress: Told how far it is.
+    """
+    measured: list[tuple[Case, Feed, dict[str, Measured]]] = []
+    for done, case in enumerate(cases, start=1):
+        feed = make_feed(case, inputs, seed=seed)
+        found = measure(feed, reference, oracle)
+        if case.state == "zero":  # A pure function, which gives no state either.
+            found = {name: value for name, value in found.items() if not name.startswith(STATE_PREFIX)}
+        measured.append((case, feed, found))
+        if progress:
+            progress("running the cases in Keras", done, len(cases))
+    scales: dict[tuple[str, str], float] = {}
+    for case, _, found in measured:
+        for name, one in found.items():
+            scales[case.values, name] = max(scales.get((case.values, name), 0.0), one.scale)
+    # An output of 1e-20 where the input is 1e-20 says nothing of how exact the output need be.
+    for (values, name), scale in list(scales.items()):
+        scales[values, name] = max(scale, scales.get(("data", name), 0.0))
+    return tuple(
+        RecordedCase(
+            case.name,
+            feed,
+            {name: one.expected for name, one in found.items()},
+            {
+                name: ROUNDING.limit(one.error, scales[case.values, name]).largest
+                for name, one in found.items()
+                if one.error is not None
+            },
+        )
+        for case, feed, found in measured
+    )
+
+
+def save_recorded(recorded: Sequence[RecordedCase], path: Path) -> None:
+    """Writes recorded cases as one compressed `.npz`, with no pickled objects."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for case in recorded:
+        arrays |= {f"{case.case}|in|{name}": value for name, value in case.feed.items()}
+        arrays |= {f"{case.case}|out|{name}": value for name, value in case.expected.items()}
+        arrays |= {f"{case.case}|limit|{name}": np.array(value) for name, value in case.limits.items()}
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def load_recorded(path: Path) -> tuple[RecordedCase, ...]:
+    """Reads what `save_recorded` wrote."""
+    feeds: dict[str, dict[str, NDArray[Any]]] = {}
+    expected: dict[str, dict[str, NDArray[Any]]] = {}
+    limits: dict[str, dict[str, float]] = {}
+    with np.load(path, allow_pickle=False) as arrays:
+        for key in arrays.files:
+            case, direction, name = key.split("|")
+            if direction == "limit":
+                limits.setdefault(case, {})[name] = float(arrays[key])
+                continue
+            side = feeds if direction == "in" else expected
+            side.setdefault(case, {})[name] = arrays[key]
+    return tuple(RecordedCase(case, feed, expected[case], limits.get(case, {})) for case, feed in feeds.items())

@@ -1,0 +1,153 @@
+"""The float64 twin computes what the model computes, without its rounding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqship.errors import ModelError
+from seqship.export import to_saved_model
+from seqship.export.cases import Case, grid, make_feed
+from seqship.export.oracle import make_oracle, measure, measured, saved_model_oracle
+from seqship.export.recording import record_cases
+from seqship.export.runners import keras_runner
+from seqship.export.signature import ModelSignature, model_signature
+from seqship.export.streaming import export_signature
+from seqship.export.tolerance import LAST_PLACE, ROUNDING
+from seqship.models import recurrent_layers, run_layer
+from seqship.models.flavour import Flavour
+
+CASES = (Case(3, 24, "holes"), Case(2, 7, "left"), Case(7, 3, "empty_row"), Case(2, 24, "full", values="saturating"))
+
+
+@pytest.fixture(scope="module")
+def signature(small: Any) -> ModelSignature:
+    return model_signature(small)
+
+
+def test_it_is_nearer_to_the_truth_than_float32_can_be(flavour: Flavour) -> None:
+    """The reference of each layer is NumPy's, in float64, written from the papers."""
+    layers = flavour.keras.layers
+    model = flavour.keras.Sequential([layers.Input((None, 2), name="x"), layers.LSTM(5, name="y")])
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(0, 0.7, weight.shape).astype(np.float32) for weight in model.get_weights()])
+    feed = {"x": random.normal(0, 1, (4, 30, 2)).astype(np.float32)}
+    made = make_oracle(export_signature(model)).run(feed)["y"]
+    assert made.dtype == np.float64
+    (layer,) = recurrent_layers(model)
+    truth, _ = run_layer(layer, feed["x"].astype(np.float64))
+    assert np.abs(made - truth).max() < 1e-14
+    assert np.abs(keras_runner(export_signature(model))(feed)["y"] - truth).max() > 1e-9
+
+
+def test_it_differs_from_keras_by_rounding_alone(signature: ModelSignature) -> None:
+    oracle, keras = make_oracle(signature), keras_runner(signature)
+    for case in CASES:
+        feed = make_feed(case, signature.inputs, seed=0)
+        found = measure(feed, keras, oracle)["scores"]
+        assert found.error is not None
+        assert 0 < found.error < 20 * LAST_PLACE
+        assert found.expected.dtype == np.float32
+        assert 0.2 < found.scale <= 1
+
+
+def test_jitter_is_rounding_in_the_weights(signature: ModelSignature) -> None:
+    oracle = make_oracle(signature)
+    feed = make_feed(Case(7, 24, "right"), signature.inputs, seed=0)
+    moved = np.abs(oracle.jittered(feed)["scores"] - oracle.run(feed)["scores"]).max()
+    assert 1e-10 < moved < 1e-6
+    assert np.array_equal(oracle.jittered(feed)["scores"], oracle.jittered(feed)["scores"])
+
+
+def test_masks_and_token_ids_are_the_models(flavour: Flavour) -> None:
+    layers = flavour.keras.layers
+    model = flavour.keras.Sequential(
+        [
+            layers.Input((None,), dtype="int32", name="tokens"),
+            layers.Embedding(9, 3, mask_zero=True),
+            layers.Bidirectional(layers.GRU(4)),
+            layers.Dense(2, name="scores"),
+        ]
+    )
+    signature = export_signature(model)
+    oracle = make_oracle(signature)
+    padded, alone = np.array([[3, 4, 0, 0]], np.int32), np.array([[3, 4]], np.int32)
+    made = [oracle.run({"tokens": tokens})["scores"] for tokens in (padded, alone)]
+    np.testing.assert_allclose(*made, rtol=0, atol=1e-15)
+
+
+def test_the_states_of_a_stateful_model(flavour: Flavour) -> None:
+    layers = flavour.keras.layers
+    model = flavour.keras.Sequential(
+        [layers.Input(batch_shape=(1, None, 2), name="x"), layers.LSTM(3, stateful=True, name="memory")]
+    )
+    signature = export_signature(model)
+    oracle = make_oracle(signature)
+    whole = make_feed(Case(2, 8, "full", "zero"), signature.inputs, seed=0)
+    first = oracle.run({"x": whole["x"][:, :5]})
+    states = {name.removesuffix("_out"): value for name, value in first.items() if name.startswith("state/")}
+    second = oracle.run({"x": whole["x"][:, 5:], **states})
+    np.testing.assert_allclose(second["memory"], oracle.run(whole)["memory"], rtol=0, atol=1e-14)
+
+
+def test_the_twin_of_a_saved_model_is_that_of_its_model(small: Any, signature: ModelSignature, tmp_path: Path) -> None:
+    to_saved_model(small, tmp_path / "saved", signature=signature)
+    one, other = make_oracle(signature), saved_model_oracle(tmp_path / "saved", signature.inputs)
+    for case in CASES:
+        feed = make_feed(case, signature.inputs, seed=1)
+        np.testing.assert_allclose(one.run(feed)["scores"], other.run(feed)["scores"], rtol=0, atol=1e-14)
+
+
+def test_a_directory_that_is_no_saved_model(signature: ModelSignature, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"^{tmp_path} cannot be loaded as a SavedModel: "):
+        saved_model_oracle(tmp_path, signature.inputs)
+
+
+def test_what_keras_cannot_hold_is_what_keras_gives() -> None:
+    here = np.array([1.0, np.inf, np.nan], np.float32)
+    found = measured(here, np.array([1.0 + 1e-9, 1e60, 5.0]), np.array([1.0, 1e60, 5.0]))
+    assert np.array_equal(found.expected, here, equal_nan=True)
+    assert found.error == pytest.approx(1e-9)
+    assert found.scale == pytest.approx(1)
+
+
+def test_whole_numbers_have_no_rounding() -> None:
+    found = measured(np.array([3], np.int32), np.array([3], np.int32), np.array([3], np.int32))
+    assert found.error is None
+
+
+def test_limits_are_those_of_the_case_and_the_scale_of_the_output(signature: ModelSignature) -> None:
+    oracle, keras = make_oracle(signature), keras_runner(signature)
+    recorded = record_cases(grid(signature.inputs), signature.inputs, keras, oracle)
+    limits = [case.limits["scores"] for case in recorded]
+    least = ROUNDING.multiple * ROUNDING.places * LAST_PLACE * 0.3
+    assert min(limits) > least
+    assert max(limits) < 20 * least
+    assert len(set(limits)) > len(limits) // 2
+    without = record_cases(CASES, signature.inputs, keras, None)
+    assert all(case.limits == {} for case in without)
+
+
+def test_an_output_of_tiny_inputs_has_the_scale_of_data(flavour: Flavour) -> None:
+    layers = flavour.keras.layers
+    model = flavour.keras.Sequential([layers.Input((None, 2), name="x"), layers.SimpleRNN(3, name="y")])
+    signature = export_signature(model)
+    cases = (Case(2, 5, "full"), Case(2, 5, "full", values="tiny"))
+    _, tiny = record_cases(cases, signature.inputs, keras_runner(signature), make_oracle(signature))
+    assert np.abs(tiny.expected["y"]).max() < 1e-15
+    assert tiny.limits["y"] > 1e-7
+
+
+def test_nothing_may_grow_to_something(flavour: Flavour) -> None:
+    """In a model that amplifies its state, inputs of 1e-20 decide what the output is; onnxruntime's tanh drops them."""
+    layers = flavour.keras.layers
+    model = flavour.keras.Sequential([layers.Input((None, 1), name="x"), layers.SimpleRNN(1, name="y")])
+    model.set_weights([np.full((1, 1), 4, np.float32), np.full((1, 1), 4, np.float32), np.zeros(1, np.float32)])
+    signature = export_signature(model)
+    case = Case(2, 120, "full", values="tiny")
+    (tiny,) = record_cases((case,), signature.inputs, keras_runner(signature), make_oracle(signature))
+    assert np.abs(tiny.expected["y"]).max() > 0.9
+    assert tiny.limits["y"] > 1
