@@ -90,6 +90,7 @@ FACES = {
         "to_onnx",
         "to_saved_model",
         "verify",
+        "verify_served",
     ],
     "seqship.serving": ["Client", "Prediction", "Predictor"],
     "seqship.serving.client": ["Client", "ModelMetadata", "SignatureContract", "VersionStatus"],

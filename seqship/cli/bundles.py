@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from seqship.cli.options import BundlePath, Csv, Json, Runtime
-from seqship.cli.printing import report
+from seqship.cli.printing import report, served
 from seqship.errors import DataError, ModelError
 from seqship.terminal import progress_bar, quiet_tensorflow
 
@@ -24,22 +25,67 @@ def verify_command(
         Path | None, typer.Option("--data", metavar="PATH", help="Real data to compare the runtimes on as well.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse files that the manifest does not name.")] = False,
+    url: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--url", metavar="URL", help="Ask a server instead: http://.../v1/models/NAME, grpc://...; repeatable."
+        ),
+    ] = None,
+    atol: Annotated[float | None, typer.Option("--atol", help="A fixed tolerance instead of the oracle's.")] = None,
+    rtol: Annotated[float | None, typer.Option("--rtol", help="Its part in proportion to the value.")] = None,
     as_json: Json = False,
 ) -> None:
     """Checks every digest and every case again, from the bundle alone, and rewrites its report.
+
+    With --url, the cases are asked of a server, and the bundle stays as it is.
 
     Example:  seqship verify bundles/ecg-gru
     """
     from seqship.export import read_bundle
 
+    tolerance = _tolerance(atol, rtol)
+    if url:
+        if data is not None or strict:
+            raise DataError("--url asks a server the bundle's cases; leave out --data and --strict")
+        _verify_served(bundle, url, tolerance, as_json)
+        return
     opened = read_bundle(bundle)
     quiet_tensorflow()
     from seqship.export import verify
 
     rows = None if data is None else _sequences(opened, data)
     with progress_bar() as progress:
-        verified, proof = verify(bundle, data=rows, strict=strict, progress=progress)
+        verified, proof = verify(bundle, data=rows, strict=strict, tolerance=tolerance, progress=progress)
     report(verified, as_json, failures=[agreement.sentence() for agreement in proof.failures])
+
+
+def _tolerance(atol: float | None, rtol: float | None) -> Any:
+    if atol is None and rtol is None:
+        return None
+    from seqship.export import Tolerance
+
+    if min(atol or 0, rtol or 0) < 0 or not (atol or rtol):
+        raise DataError(f"--atol and --rtol are 0 or more, and not both 0; got {atol or 0} and {rtol or 0}")
+    return Tolerance(atol or 0.0, rtol or 0.0, "given by the user")
+
+
+def _verify_served(path: Path, urls: list[str], tolerance: Any, as_json: bool) -> None:
+    from seqship.export.verification import verify_served
+    from seqship.pipelines.spec import STATE_PREFIX
+    from seqship.serving import Client
+
+    def asking(client: Client) -> Any:
+        def run(feed: Any) -> Any:
+            states = any(name.startswith(STATE_PREFIX) for name in feed)
+            return client.predict(dict(feed), signature="stream" if states else "serving_default")
+
+        return run
+
+    with contextlib.ExitStack() as open_clients, progress_bar() as progress:
+        clients = {url: open_clients.enter_context(Client(url)) for url in urls}
+        runners = {url: asking(client) for url, client in clients.items()}
+        _, proof = verify_served(path, runners, tolerance=tolerance, progress=progress)
+    served(proof, urls, as_json)
 
 
 def predict_command(

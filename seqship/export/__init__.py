@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seqship.export.saved_model import SavedModelExport, to_saved_model
     from seqship.export.shipping import ship
     from seqship.export.tolerance import Tolerance
-    from seqship.export.verification import verify
+    from seqship.export.verification import verify, verify_served
 
 __all__ = [
     "Agreement",
@@ -39,6 +39,7 @@ __all__ = [
     "to_onnx",
     "to_saved_model",
     "verify",
+    "verify_served",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -60,5 +61,6 @@ __getattr__, __dir__ = lazy_exports(
         "to_onnx": "onnx",
         "to_saved_model": "saved_model",
         "verify": "verification",
+        "verify_served": "verification",
     },
 )

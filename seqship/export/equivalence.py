@@ -15,7 +15,7 @@ from seqship.export.data_agreement import DataAgreement, over_data
 from seqship.export.error_histogram import ErrorHistogram
 from seqship.export.oracle import Oracle, make_oracle
 from seqship.export.recording import RecordedCase, record_cases
-from seqship.export.runners import Runner, keras_runner, onnx_runner, saved_model_runner
+from seqship.export.runners import Runner, keras_runner, onnx_runners, saved_model_runner
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
 from seqship.export.tolerance import FLOAT32, ROUNDING, Rounding, Tolerance, Within
@@ -122,7 +122,7 @@ def check_equivalence(
     if saved_model is not None:
         runners["saved_model"] = saved_model_runner(saved_model)
     if onnx is not None:
-        runners["onnx"] = onnx_runner(onnx)
+        runners |= onnx_runners(onnx)
     reference = keras_runner(signature)
     oracle = None
     if tolerance is None:
@@ -185,7 +185,9 @@ def compare_runners(
     rows: tuple[DataAgreement, ...] = ()
     if data is not None and reference is not None:
         judge = None if oracle is None or tolerance else (reference, oracle)
-        rows = over_data(runners, reference, data, inputs[0], judge=judge, tolerance=fixed, histograms=histograms)
+        # The variants of one file differ in their graphs, which the cases try out.
+        whole = {name: runner for name, runner in runners.items() if not name.startswith("onnx_")}
+        rows = over_data(whole, reference, data, inputs[0], judge=judge, tolerance=fixed, histograms=histograms)
     by_rounding = tolerance is None and any(case.limits for case in recorded)
     return EquivalenceReport(tuple(agreements), rows, ROUNDING if by_rounding else fixed, histograms, tuple(recorded))
 

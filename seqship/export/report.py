@@ -25,7 +25,14 @@ from seqship.export.report_figures import drawings
 from seqship.export.report_plots import beats, histograms, history_panels, number, plain
 
 _RECURRENT = ("GRU", "LSTM", "RNN")
-_RUNNERS = {"keras": "Keras", "onnx": "ONNX", "saved_model": "SavedModel"}
+_RUNNERS = {
+    "keras": "Keras",
+    "onnx": "ONNX",
+    "onnx_basic": "ONNX, basic optimizations",
+    "onnx_off": "ONNX, no optimizations",
+    "onnx_1_thread": "ONNX, one thread",
+    "saved_model": "SavedModel",
+}
 _SECTIONS = {
     "failures": "Failures",
     "test-split": "Real test data",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,8 +92,33 @@ def saved_model_runner(path: str | os.PathLike[str], signature: str = "serving_d
     return run
 
 
-def onnx_runner(path: str | os.PathLike[str]) -> Runner:
-    """Runs an ONNX file in onnxruntime on the CPU, with its default optimizations.
+Optimizations = Literal["all", "basic", "off"]
+"""Which of its graph optimizations onnxruntime applies when it opens a file."""
+
+
+def onnx_runners(path: str | os.PathLike[str]) -> dict[str, Runner]:
+    """Runs an ONNX file as users' settings have it: each optimization, one thread and several.
+
+    Raises:
+        ModelError: onnxruntime refuses the file.
+    """
+    return {
+        "onnx": onnx_runner(path),
+        "onnx_basic": onnx_runner(path, optimizations="basic"),
+        "onnx_off": onnx_runner(path, optimizations="off"),
+        "onnx_1_thread": onnx_runner(path, threads=1),
+    }
+
+
+def onnx_runner(
+    path: str | os.PathLike[str], *, optimizations: Optimizations = "all", threads: int | None = None
+) -> Runner:
+    """Runs an ONNX file in onnxruntime on the CPU.
+
+    Args:
+        path: The file.
+        optimizations: Which it applies to the graph.
+        threads: Threads of one call; its own choice if left out.
 
     Raises:
         ModelError: onnxruntime refuses the file.
@@ -101,6 +126,14 @@ def onnx_runner(path: str | os.PathLike[str]) -> Runner:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = {
+        "all": levels.ORT_ENABLE_ALL,
+        "basic": levels.ORT_ENABLE_BASIC,
+        "off": levels.ORT_DISABLE_ALL,
+    }[optimizations]
+    if threads is not None:
+        options.intra_op_num_threads = threads
     options.log_severity_level = 3  # Not its warnings that the states of a stream are no constants.
     try:
         session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seqship.atomic import write_directory
@@ -26,8 +26,9 @@ from seqship.export.equivalence import EquivalenceReport, compare_runners
 from seqship.export.oracle import Oracle, saved_model_oracle
 from seqship.export.recording import load_recorded
 from seqship.export.report import write_report
-from seqship.export.runners import Runner, onnx_runner, saved_model_runner
+from seqship.export.runners import Runner, onnx_runners, saved_model_runner
 from seqship.export.shipping import now, verdict
+from seqship.export.tolerance import Tolerance
 from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.spec import Field
 from seqship.progress import Progress, silent
@@ -38,6 +39,7 @@ def verify(
     *,
     data: Sequences | None = None,
     strict: bool = False,
+    tolerance: Tolerance | None = None,
     progress: Progress = silent,
 ) -> tuple[Bundle, EquivalenceReport]:
     """Runs every recorded case in every runtime of a bundle, and writes the verdict and the report anew.
@@ -49,6 +51,7 @@ def verify(
         path: The bundle.
         data: Real sequences to compare the runtimes on.
         strict: Whether a file that the manifest does not name is refused.
+        tolerance: A fixed one instead of the limits that the cases were recorded with.
         progress: Told how far it is.
 
     Returns:
@@ -68,7 +71,7 @@ def verify(
     if bundle.saved_model is not None:
         runners["saved_model"] = saved_model_runner(bundle.saved_model)
     if bundle.onnx is not None:
-        runners["onnx"] = onnx_runner(bundle.onnx)
+        runners |= onnx_runners(bundle.onnx)
     if not runners:
         raise BundleError(f"{bundle.path} holds neither {ONNX_FILE} nor {SAVED_MODEL}: there is nothing to verify")
     oracle = None
@@ -81,9 +84,36 @@ def verify(
         oracle=oracle,
         inputs=bundle.inputs,
         data=data,
+        tolerance=tolerance,
         progress=progress,
     )
     return _rewrite(bundle, proof), proof
+
+
+def verify_served(
+    path: str | os.PathLike[str],
+    runners: Mapping[str, Runner],
+    *,
+    tolerance: Tolerance | None = None,
+    progress: Progress = silent,
+) -> tuple[Bundle, EquivalenceReport]:
+    """Runs every recorded case of a bundle in servers, and leaves the bundle as it is: a wrong server proves nothing of it.
+
+    Args:
+        path: The bundle.
+        runners: What asks each server, by its name.
+        tolerance: A fixed one instead of the limits that the cases were recorded with.
+        progress: Told how far it is.
+
+    Raises:
+        BundleError: The path is no bundle, or holds no cases.
+        TamperedError: A file is missing or changed.
+    """
+    bundle = read_bundle(path)
+    if CASES_FILE not in bundle.manifest["files"]:
+        raise BundleError(f"{bundle.path} holds no {CASES_FILE}: there is nothing to verify it with")
+    recorded = load_recorded(bundle.path / CASES_FILE)
+    return bundle, compare_runners(recorded, runners, tolerance=tolerance, progress=progress)
 
 
 def _oracle(saved_model: Path, inputs: Sequence[Field]) -> Oracle | None:

@@ -68,7 +68,7 @@ def compose_schema() -> Any:
 
 
 def check_kubernetes(document: Mapping[str, Any]) -> None:
-    kubernetes_validate.validate(document, "1.27", strict=True)
+    kubernetes_validate.validate(dict(document), "1.27", strict=True)
 
 
 COMPOSE = compose_schema()
