@@ -70,7 +70,7 @@ def _tolerance(atol: float | None, rtol: float | None) -> Any:
 
 
 def _verify_served(path: Path, urls: list[str], tolerance: Any, as_json: bool) -> None:
-    from seqship.export.verification import verify_served
+    from seqship.export import read_bundle, verify_served
     from seqship.pipelines.spec import STATE_PREFIX
     from seqship.serving import Client
 
@@ -82,7 +82,11 @@ def _verify_served(path: Path, urls: list[str], tolerance: Any, as_json: bool) -
         return run
 
     with contextlib.ExitStack() as open_clients, progress_bar() as progress:
-        clients = {url: open_clients.enter_context(Client(url)) for url in urls}
+        # An address of gRPC names no model: the bundle's name is what push and ship call it.
+        name = read_bundle(path, check=False).name
+        clients = {
+            url: open_clients.enter_context(Client(url, model=None if "/v1/models/" in url else name)) for url in urls
+        }
         runners = {url: asking(client) for url, client in clients.items()}
         _, proof = verify_served(path, runners, tolerance=tolerance, progress=progress)
     served(proof, urls, as_json)

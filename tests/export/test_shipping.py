@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -61,6 +62,24 @@ def test_the_report_says_the_same_as_the_manifest(shipped: Path) -> None:
     page = (shipped / "report.html").read_text(encoding="utf-8")
     assert "NOT equivalent" not in page
     assert "small" in page
+
+
+def test_the_report_keeps_its_published_schema(shipped: Path) -> None:
+    root = Path(__file__).parents[2]
+    schema = json.loads((root / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    checker = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    report = json.loads((shipped / "report.json").read_text(encoding="utf-8"))
+    checker.validate(report)
+    # Every row is described whole, and nothing else may stand in it.
+    first = report["cases"][0]
+    wrong: list[dict[str, Any]] = [
+        {"cases": [first | {"surprise": 1}]},
+        {"cases": [{key: value for key, value in first.items() if key != "severity"}]},
+        {"equivalent": "yes"},
+        {"tolerance": {"rule": "rounding"}},
+    ]
+    assert not any(checker.is_valid(report | change) for change in wrong)
 
 
 def test_nothing_but_the_bundle_is_left(shipped: Path) -> None:

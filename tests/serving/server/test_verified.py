@@ -33,6 +33,9 @@ def test_a_server_of_the_bundle_passes(name: str, server: Served, bundles: Mappi
     assert (document["urls"], document["equivalent"]) == ([rest], True)
     assert document["cases"] == read_bundle(bundles[name]).manifest["equivalence"]["cases"] > 0
     assert (bundles[name] / "manifest.json").read_bytes() == before, "a server proves nothing of the bundle"
+    # gRPC's address names no model: the bundle does.
+    said = verify(bundles[name], "--url", f"grpc://127.0.0.1:{server.grpc_port}")
+    assert (said.returncode, said.stderr) == (0, ""), said.stdout
 
 
 def test_a_server_of_another_version_is_convicted(bundles: Mapping[str, Path], tmp_path: Path) -> None:
