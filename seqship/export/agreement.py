@@ -44,11 +44,12 @@ class Agreement:
 
     def sentence(self) -> str:
         """Says in one line what differs where."""
+        other = "itself" if self.case.startswith("relation=") else "Keras"
         if self.note:
-            return f"{self.runner} differs from Keras at {self.case}: {self.output}: {self.note}"
+            return f"{self.runner} differs from {other} at {self.case}: {self.output}: {self.note}"
         place = f"{self.output}[{', '.join(map(str, self.worst_index))}]"
         return (
-            f"{self.runner} differs from Keras at {self.case}: {place} is {self.actual:.9g}, expected "
+            f"{self.runner} differs from {other} at {self.case}: {place} is {self.actual:.9g}, expected "
             f"{self.expected:.9g}, {self.severity:.3g} times what is allowed"
         )
 

@@ -91,6 +91,13 @@ def grid(
     return tuple(Case(*combination) for combination in chosen)
 
 
+def relation_cases(fields: Sequence[Field], *, padding: Padding = "any") -> tuple[Case, ...]:
+    """Returns a few cases in which the rows differ in their masks, for relations within one runtime."""
+    made = grid(fields, batches=(3,), times=(9,), padding=padding)
+    wanted = [replace(case, values="data") for case in made if case.mask in ("full", "right", "left", "holes")]
+    return tuple(dict.fromkeys(wanted))
+
+
 def value_kinds(fields: Sequence[Field]) -> tuple[ValueKind, ...]:
     """Returns the kinds of values that make a difference to these inputs."""
     plain = [field for field in fields if not field.is_state and not _is_mask(field)]

@@ -13,6 +13,7 @@ from seqship.export.agreement import Agreement, compare
 from seqship.export.error_histogram import ErrorHistogram
 from seqship.export.oracle import Oracle, measured
 from seqship.export.runners import Feed, Outputs, Runner
+from seqship.export.task_agreement import TaskAgreement, compare_classes
 from seqship.export.tolerance import ROUNDING, Tolerance
 from seqship.pipelines.examples import padded_arrays
 from seqship.pipelines.sequences import Sequences
@@ -33,17 +34,20 @@ class DataAgreement:
         rows: Number of rows.
         changed_classes: Rows whose largest score is in another place than the reference's; None where the output is
             not a row of scores.
+        task: How well both solve the task, and by how much decisions are from turning; None where it is none of
+            classes.
     """
 
     agreement: Agreement
     rows: int
     changed_classes: int | None
+    task: TaskAgreement | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the JSON form."""
         document = self.agreement.to_json() | {"rows": self.rows, "changed_classes": self.changed_classes}
         del document["case"]
-        return document
+        return document if self.task is None else document | {"task": self.task.to_json()}
 
 
 def over_data(
@@ -74,16 +78,25 @@ def over_data(
     for name, runner in runners.items():
         actual = predict_sequences(runner, data, field)
         for output, expected in wanted.items():
-            got, changed = actual.get(output), None
+            got, changed, task = actual.get(output), None, None
             agreement = compare(got, expected, tolerance, runner=name, case=TEST_DATA, output=output)
             if got is not None and got.shape == expected.shape:
                 histograms[name].add(got, expected)
                 if expected.ndim == 2 and expected.shape[1] > 1:
                     changed = int(np.sum(got.argmax(1) != expected.argmax(1)))
+                    task = _task(got, expected, data)
                 if judge is not None and expected.dtype.kind == "f":
                     agreement = _judged(agreement, got, expected, data, field, *judge)
-            found.append(DataAgreement(agreement, len(data), changed))
+            found.append(DataAgreement(agreement, len(data), changed, task))
     return tuple(found)
+
+
+def _task(got: NDArray[Any], expected: NDArray[Any], data: Sequences) -> TaskAgreement | None:
+    """Compares both as classifiers; labels count where they are classes of this output."""
+    if not (np.isfinite(got).all() and np.isfinite(expected).all()):
+        return None
+    labels = data.labels if len(data.classes) == expected.shape[1] else None
+    return compare_classes(expected, got, labels)
 
 
 def _judged(

@@ -10,11 +10,12 @@ from typing import Any
 
 from seqship.errors import ModelError
 from seqship.export.agreement import Agreement, compare
-from seqship.export.cases import Case, grid
+from seqship.export.cases import Case, Padding, grid, relation_cases
 from seqship.export.data_agreement import DataAgreement, over_data
 from seqship.export.error_histogram import ErrorHistogram
 from seqship.export.oracle import Oracle, make_oracle
 from seqship.export.recording import RecordedCase, record_cases
+from seqship.export.relations import check_relations
 from seqship.export.runners import Runner, keras_runner, onnx_runners, saved_model_runner
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
@@ -91,6 +92,7 @@ def check_equivalence(
     onnx: str | os.PathLike[str] | None = None,
     data: Sequences | None = None,
     cases: Sequence[Case] | None = None,
+    padding: Padding = "any",
     seed: int = 0,
     input_signature: Sequence[Field] | None = None,
     signature: ModelSignature | None = None,
@@ -108,6 +110,7 @@ def check_equivalence(
         onnx: An ONNX file.
         data: Real sequences for a model with one input; every one is compared.
         cases: What to try; the full grid that the model takes if left out.
+        padding: "right" if every mask is off behind the data alone.
         seed: Seed of the inputs.
         input_signature: Contracts of the inputs, where the export was given them.
         signature: The signature where it has been made already.
@@ -129,14 +132,17 @@ def check_equivalence(
         # An operation without a float64 kernel leaves Keras itself as the measure, and the fixed tolerance.
         with contextlib.suppress(ModelError):
             oracle = make_oracle(signature)
-    cases = grid(signature.inputs) if cases is None else cases
+    cases = grid(signature.inputs, padding=padding) if cases is None else cases
     recorded = record_cases(cases, signature.inputs, reference, oracle, seed=seed, progress=progress)
+    related = record_cases(relation_cases(signature.inputs, padding=padding), signature.inputs, reference, oracle)
     return compare_runners(
         recorded,
         runners,
         reference=reference,
         oracle=oracle,
         inputs=signature.inputs,
+        outputs=signature.outputs,
+        related=related,
         data=data,
         tolerance=tolerance,
         progress=progress,
@@ -150,6 +156,8 @@ def compare_runners(
     reference: Runner | None = None,
     oracle: Oracle | None = None,
     inputs: Sequence[Field] = (),
+    outputs: Sequence[Field] = (),
+    related: Sequence[RecordedCase] = (),
     data: Sequences | None = None,
     tolerance: Tolerance | None = None,
     progress: Progress | None = None,
@@ -163,7 +171,9 @@ def compare_runners(
         runners: What is compared, by name.
         reference: What the data is compared with; needed with `data`.
         oracle: The float64 twin of the reference.
-        inputs: Contract of the inputs; needed with `data`.
+        inputs: Contract of the inputs; needed with `data` and `related`.
+        outputs: Contract of the outputs; needed with `related`.
+        related: Cases on which each runtime is compared with itself: a row alone, rows permuted, padding, chunks.
         data: Real sequences.
         tolerance: What is allowed, instead of the limits that the cases were recorded with.
         progress: Told how far it is.
@@ -173,20 +183,27 @@ def compare_runners(
     agreements: list[Agreement] = []
     for done, case in enumerate(recorded, start=1):
         for name, runner in runners.items():
-            outputs = runner(case.feed)
+            made = runner(case.feed)
             for output, expected in case.expected.items():
-                actual = outputs.get(output)
+                actual = made.get(output)
                 if actual is not None and actual.shape == expected.shape:
                     histograms[name].add(actual, expected)
                 limit = fixed if tolerance or output not in case.limits else Within(case.limits[output])
                 agreements.append(compare(actual, expected, limit, runner=name, case=case.case, output=output))
         if progress:
             progress("running them in the exports", done, len(recorded))
+    # The variants of one file differ in their graphs, which the cases try out.
+    whole = {name: runner for name, runner in runners.items() if not name.startswith("onnx_")}
+    if related and reference is not None:
+        for name, runner in whole.items():
+            single = runners.get(f"{name}_1_thread")
+            found = check_relations(
+                runner, inputs, outputs, related, name=name, reference=reference, single=single, limit=fixed
+            )
+            agreements.extend(found)
     rows: tuple[DataAgreement, ...] = ()
     if data is not None and reference is not None:
         judge = None if oracle is None or tolerance else (reference, oracle)
-        # The variants of one file differ in their graphs, which the cases try out.
-        whole = {name: runner for name, runner in runners.items() if not name.startswith("onnx_")}
         rows = over_data(whole, reference, data, inputs[0], judge=judge, tolerance=fixed, histograms=histograms)
     by_rounding = tolerance is None and any(case.limits for case in recorded)
     return EquivalenceReport(tuple(agreements), rows, ROUNDING if by_rounding else fixed, histograms, tuple(recorded))

@@ -250,4 +250,4 @@ def _widest(data_type: int) -> int:
 
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if not line.startswith("[[")), type(error).__name__)[:300]
+    return next((line for line in lines if not line.startswith(("[[", ";"))), type(error).__name__)[:300]

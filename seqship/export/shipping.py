@@ -27,6 +27,7 @@ from seqship.export.bundle import (
 )
 from seqship.export.cases import Padding, grid
 from seqship.export.deployment_files import FOLDER, deployment_of, write_deployment_files
+from seqship.export.divergence import Divergence, find_divergence, layer_reference
 from seqship.export.equivalence import EquivalenceReport, check_equivalence
 from seqship.export.graph_signature import gpu_operations
 from seqship.export.inspection import inspect_model
@@ -137,6 +138,7 @@ def ship(
             onnx=folder / ONNX_FILE if onnx else None,
             data=data,
             cases=grid(signature.inputs, padding=padding),
+            padding=padding,
             seed=seed,
             signature=signature,
             progress=progress,
@@ -145,7 +147,8 @@ def ship(
         (folder / CASES_FILE).parent.mkdir()
         save_recorded(proof.recorded, folder / CASES_FILE)
         document = _document(model, name, created, signature, onnx, layers, source or {"kind": "memory"}, facts or {})
-        write_report(document | proof.to_json(), folder)
+        where = None if onnx is None or isinstance(model, SavedGraph) else _where(model, signature, onnx.path, proof)
+        write_report(document | proof.to_json() | ({} if where is None else {"where": where.to_json()}), folder)
         manifest = {key: document[key] for key in ("name", "created", "versions", "source", "contract")}
         manifest |= {"version": "1", "padding": padding, "signatures": _signatures(saved)}
         manifest |= {"onnx": document["onnx"], "audit": document["layers"], "metrics": document["metrics"]}
@@ -183,8 +186,21 @@ def ship(
             write_deployment_files(folder / FOLDER, deployment)
         if training := document.get("training"):
             manifest["training"] = {key: value for key, value in training.items() if key != "history"}
-        write_manifest(folder, manifest | {"equivalence": verdict(proof, created)})
+        judged = verdict(proof, created) | ({} if where is None else {"where": where.sentence()})
+        write_manifest(folder, manifest | {"equivalence": judged})
     return Bundle(Path(directory), json.loads((target / "manifest.json").read_text(encoding="utf-8")))
+
+
+def _where(model: Any, signature: ModelSignature, onnx: Path, proof: EquivalenceReport) -> Divergence | None:
+    """Finds the first layer that differs, where a recorded case shows that the ONNX file is wrong."""
+    feeds = {case.case: case.feed for case in proof.recorded}
+    failed = [one for one in proof.failures if one.runner.startswith("onnx") and one.case in feeds]
+    if not failed:
+        return None
+    try:
+        return find_divergence(layer_reference(model, signature=signature), onnx, feeds[failed[0].case])
+    except ModelError:  # The verdict stands without it.
+        return None
 
 
 def _signatures(saved: SavedModelExport | None) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def summary_rows(bundle: Bundle) -> list[tuple[str, str]]:
                 else []
             )
     rows.append(("verdict", _verdict(manifest["equivalence"])))
+    if where := manifest["equivalence"].get("where"):
+        rows.append(("where", str(where)))
     rows += [("", f"{PARTS}/{name}: {_verdict(proof)}") for name, proof in (manifest.get("parts") or {}).items()]
     return [*rows, ("bundle", str(bundle.path))]
 

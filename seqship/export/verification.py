@@ -22,7 +22,9 @@ from seqship.export.bundle import (
     write_manifest,
 )
 from seqship.export.data_agreement import TEST_DATA
+from seqship.export.divergence import Divergence
 from seqship.export.equivalence import EquivalenceReport, compare_runners
+from seqship.export.graph_divergence import find_graph_divergence
 from seqship.export.oracle import Oracle, saved_model_oracle
 from seqship.export.recording import load_recorded
 from seqship.export.report import write_report
@@ -87,7 +89,19 @@ def verify(
         tolerance=tolerance,
         progress=progress,
     )
-    return _rewrite(bundle, proof), proof
+    return _rewrite(bundle, proof, _where(bundle, proof)), proof
+
+
+def _where(bundle: Bundle, proof: EquivalenceReport) -> Divergence | None:
+    """Finds the first layer in which the ONNX file differs from the SavedModel, where a case shows that it is wrong."""
+    feeds = {case.case: case.feed for case in proof.recorded}
+    failed = [one for one in proof.failures if one.runner.startswith("onnx") and one.case in feeds]
+    if not failed or bundle.onnx is None or bundle.saved_model is None:
+        return None
+    try:
+        return find_graph_divergence(bundle.saved_model, bundle.onnx, feeds[failed[0].case])
+    except ModelError:  # The verdict stands without it.
+        return None
 
 
 def verify_served(
@@ -97,7 +111,7 @@ def verify_served(
     tolerance: Tolerance | None = None,
     progress: Progress = silent,
 ) -> tuple[Bundle, EquivalenceReport]:
-    """Runs every recorded case of a bundle in servers, and leaves the bundle as it is: a wrong server proves nothing of it.
+    """Runs every recorded case of a bundle in servers; the bundle stays as it is, of which a server proves nothing.
 
     Args:
         path: The bundle.
@@ -123,10 +137,13 @@ def _oracle(saved_model: Path, inputs: Sequence[Field]) -> Oracle | None:
         return None
 
 
-def _rewrite(bundle: Bundle, proof: EquivalenceReport) -> Bundle:
+def _rewrite(bundle: Bundle, proof: EquivalenceReport, where: Divergence | None) -> Bundle:
     """Puts a copy with the new verdict in the bundle's place, at once."""
     report = json.loads((bundle.path / "report.json").read_text(encoding="utf-8"))
     parts, judged = proof.to_json(), verdict(proof, now())
+    report.pop("where", None)
+    if where is not None:
+        parts["where"], judged["where"] = where.to_json(), where.sentence()
     if not proof.data:
         # What was found over data when the bundle was made still stands, a difference above all.
         del parts["test_split"]

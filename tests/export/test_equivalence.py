@@ -75,7 +75,7 @@ def test_a_right_export_passes_every_case(small: Any, exports: tuple[Path, Path]
     assert report
     assert report.failures == ()
     assert len(report.recorded) == 36
-    assert len(report.agreements) == 36 * 5
+    assert len([one for one in report.agreements if not one.case.startswith("relation=")]) == 36 * 5
     assert {agreement.runner for agreement in report.agreements} == RUNNERS
     assert report.worst is not None
     assert report.worst.severity < 0.5
