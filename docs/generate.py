@@ -12,7 +12,7 @@ from seqship.export.coverage import coverage_page
 
 HERE = Path(__file__).parent
 COMMANDS = (
-    *("", "list", "data", "ship", "train", "export", "verify", "inspect", "predict"),
+    *("", "list", "data", "ship", "train", "export", "verify", "selftest", "inspect", "predict", "score", "validate"),
     *("push", "rollback", "label", "versions", "serve"),
 )
 

@@ -18,7 +18,7 @@ from seqship.models import recipes
 Said = subprocess.CompletedProcess[str]
 Call = Callable[..., Said]
 COMMANDS = (
-    *("list", "ship", "data", "train", "export", "verify", "inspect", "predict"),
+    *("list", "ship", "data", "train", "export", "verify", "selftest", "inspect", "predict", "score", "validate"),
     *("push", "rollback", "label", "versions", "serve"),
 )
 

@@ -1,0 +1,96 @@
+"""One right export, made once, that many wrong ones are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from seqship.export.cases import grid
+from seqship.export.equivalence import EquivalenceReport, compare_runners
+from seqship.export.falsification.texts import record_texts, text_runner
+from seqship.export.onnx import OnnxExport, to_onnx
+from seqship.export.oracle import Oracle, make_oracle
+from seqship.export.recording import RecordedCase, record_cases
+from seqship.export.runners import Runner, keras_runner, onnx_runner, saved_model_runner
+from seqship.export.signature import ModelSignature
+from seqship.export.streaming import export_signature
+from seqship.pipelines.text_vectorizer import TextVectorizer
+
+Wrong = ModelProto | Path | TextVectorizer
+"""A wrong ONNX model, a wrong SavedModel, or the wrong vocabulary beside the right ONNX model."""
+
+
+@dataclass(frozen=True, eq=False)
+class RightExport:
+    """A model, its ONNX export, and the cases that the proof judges exports by.
+
+    Attributes:
+        model: The Keras model.
+        signature: Its inputs and outputs.
+        proto: The export.
+        recorded: Every case of the grid, with what is expected and how far an export may be from it.
+        folder: Where `model.onnx` is, and where wrong exports are written.
+        vectorizer: The vocabulary of a text model.
+        texts: Cases of raw text, for a text model.
+    """
+
+    model: Any
+    signature: ModelSignature
+    proto: ModelProto
+    recorded: tuple[RecordedCase, ...]
+    folder: Path
+    vectorizer: TextVectorizer | None = None
+    texts: tuple[RecordedCase, ...] = ()
+
+
+Falsify = Callable[[RightExport], Wrong]
+"""Makes a wrong export of a right one, which it leaves as it is."""
+
+
+def export_right(model: Any, folder: Path, *, vectorizer: TextVectorizer | None = None, seed: int = 0) -> RightExport:
+    """Exports a model, and records the cases as `check_equivalence` does.
+
+    Args:
+        model: The tf-keras or Keras 3 model.
+        folder: Directory for the exports.
+        vectorizer: The vocabulary of a text model.
+        seed: Seed of the cases.
+
+    Raises:
+        ModelError: The model cannot be exported, or has no float64 twin.
+    """
+    import onnx
+
+    signature = export_signature(model)
+    exported: OnnxExport = to_onnx(model, folder / "model.onnx", signature=signature)
+    reference: Runner = keras_runner(signature)
+    oracle: Oracle = make_oracle(signature)
+    recorded = record_cases(grid(signature.inputs), signature.inputs, reference, oracle, seed=seed)
+    texts = ()
+    if vectorizer is not None:
+        texts = record_texts(vectorizer, signature.inputs[0], reference, oracle, seed=seed)
+    return RightExport(model, signature, onnx.load(exported.path), recorded, folder, vectorizer, texts)
+
+
+def judge(right: RightExport, export: Wrong) -> EquivalenceReport:
+    """Judges an export by the proof.
+
+    Args:
+        right: What it should be.
+        export: A right or a wrong export.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    if isinstance(export, TextVectorizer):
+        runner = text_runner(export, right.signature.inputs[0], onnx_runner(right.folder / "model.onnx"))
+        return compare_runners(right.texts, {"onnx": runner})
+    if isinstance(export, Path):
+        return compare_runners(right.recorded, {"saved_model": saved_model_runner(export)})
+    path = right.folder / "judged.onnx"
+    path.write_bytes(export.SerializeToString())
+    return compare_runners(right.recorded, {"onnx": onnx_runner(path)})
