@@ -8,6 +8,7 @@ in it replaced and every weight taken as it is. What is left between the two is 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -109,6 +110,18 @@ def make_oracle(signature: ModelSignature) -> Oracle:
     Raises:
         ModelError: An operation of the model has no float64 kernel, or its graph is larger than TensorFlow can hold.
     """
+    try:
+        return _traced(signature)
+    except ModelError:
+        if (keras := sys.modules.get("keras")) is None:
+            raise
+        # Keras 3's layers with dropout draw its mask even where none is applied, and note that they have: an assignment
+        # that cannot be frozen. In a stateless scope it is not part of the graph.
+        with keras.StatelessScope():
+            return _traced(signature)
+
+
+def _traced(signature: ModelSignature) -> Oracle:
     concrete = signature.traceable().get_concrete_function(*signature.tensor_specs())
     names = [field.name for field in signature.inputs]
     return _oracle(concrete, names, sorted(concrete.structured_outputs), signature.inputs)

@@ -151,3 +151,15 @@ def test_nothing_may_grow_to_something(flavour: Flavour) -> None:
     (tiny,) = record_cases((case,), signature.inputs, keras_runner(signature), make_oracle(signature))
     assert np.abs(tiny.expected["y"]).max() > 0.9
     assert tiny.limits["y"] > 1
+
+
+def test_dropout_in_a_recurrent_layer_is_no_hindrance(flavour: Flavour) -> None:
+    layers = flavour.keras.layers
+    model = flavour.keras.Sequential(
+        [layers.Input((None, 2), name="x"), layers.GRU(3, dropout=0.3, recurrent_dropout=0.2, name="y")]
+    )
+    signature = export_signature(model)
+    feed = make_feed(Case(3, 7, "full"), signature.inputs, seed=0)
+    found = measure(feed, keras_runner(signature), make_oracle(signature))["y"]
+    assert found.error is not None
+    assert 0 < found.error < 20 * LAST_PLACE

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any
 
 from seqship.errors import ModelError
@@ -108,17 +110,17 @@ def selftest(
     pool = ProcessPoolExecutor(
         processes or min(os.cpu_count() or 1, _MOST_PROCESSES),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(prepare,),
+        initializer=prepare,
     )
     try:
         # Those with most faults first: what is left at the end is short.
         counts = {one.name: sum(fault.subject == one.name for fault in FALSIFICATIONS) for one in SUBJECTS}
-        wrong = {
-            subject.name: pool.submit(falsify_subject, subject, seed=seed)
-            for subject in sorted(SUBJECTS, key=lambda subject: -counts[subject.name])
-        }
-        right = [pool.submit(_check_chunk, chunk, seed=seed) for chunk in chunks]
+        with _without_interrupts():
+            wrong = {
+                subject.name: pool.submit(falsify_subject, subject, seed=seed)
+                for subject in sorted(SUBJECTS, key=lambda subject: -counts[subject.name])
+            }
+            right = [pool.submit(_check_chunk, chunk, seed=seed) for chunk in chunks]
         sizes: dict[Future[Any], int] = {future: counts[name] for name, future in wrong.items()}
         sizes |= {future: len(chunk) for future, chunk in zip(right, chunks, strict=True)}
         done = 0
@@ -139,11 +141,18 @@ def selftest(
     )
 
 
-def _begin(prepare: Callable[[], None] | None) -> None:
-    """Begins a process. A terminal interrupts all of them at once; the first one ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if prepare is not None:
-        prepare()
+@contextlib.contextmanager
+def _without_interrupts() -> Generator[None]:
+    """Holds interrupts back, for good in the processes that are started here.
+
+    A terminal interrupts all processes at once. The first one ends the others, which have nothing to say of it.
+    """
+    resource_tracker.ensure_running()  # Starting it lets interrupts through again.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _check_chunk(numbers: range, *, seed: int) -> tuple[RightVerdict, ...]:
