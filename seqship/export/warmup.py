@@ -69,11 +69,10 @@ def _feeds(inputs: Sequence[Field], data: Sequences | None, seed: int) -> Iterat
             if field.has_time or len(row) == field.shape[1]:
                 yield {field.name: row.reshape(1, len(row), *field.shape[2:]).astype(field.dtype)}
         return
-    cases = [case for case in grid(inputs, padding="any") if case.mask == "full"]
+    cases = grid(inputs, padding="any")
     batch = min(case.batch for case in cases)
-    for case in cases:
-        if case.batch == batch:
-            yield make_feed(Case(case.batch, case.time, "full"), inputs, seed=seed)
+    for time in sorted({case.time for case in cases}):
+        yield make_feed(Case(batch, time, "full"), inputs, seed=seed)
 
 
 def _log(signature: ServingSignature, feed: Feed, name: str, vectorizer: TextVectorizer | None) -> Any:
