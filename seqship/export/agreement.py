@@ -55,7 +55,7 @@ class Agreement:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the JSON form; numbers that JSON lacks are the strings "NaN" and "Infinity"."""
-        return {key: _json_value(value) for key, value in asdict(self).items()}
+        return json_value(asdict(self))
 
 
 def compare(
@@ -102,7 +102,12 @@ def compare(
     )
 
 
-def _json_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """Returns a value as JSON has it, all the way down; numbers that JSON lacks are strings."""
+    if isinstance(value, dict):
+        return {key: json_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return list(value) if isinstance(value, tuple) else value
+    return value

@@ -8,12 +8,12 @@ where no node computes that value. What a loop computes inside is not seen; it i
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from seqship.errors import ModelError
+from seqship.export.agreement import json_value
 from seqship.export.layer_taps import Taps, tapped
 from seqship.export.layer_trail import Found, follow
 from seqship.export.onnx_values import run_every_node
@@ -71,7 +71,7 @@ class Divergence:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the JSON form; numbers that JSON lacks are the strings "NaN" and "Infinity"."""
-        return {key: _json_value(value) for key, value in asdict(self).items()}
+        return json_value(asdict(self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +147,3 @@ def _divergence(found: Found) -> Divergence:
         detail="; ".join(fault.text for fault in found.faults),
         unseen=found.unseen,
     )
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return list(value) if isinstance(value, tuple) else value

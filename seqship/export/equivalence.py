@@ -16,7 +16,7 @@ from seqship.export.error_histogram import ErrorHistogram
 from seqship.export.oracle import Oracle, make_oracle
 from seqship.export.recording import RecordedCase, record_cases
 from seqship.export.relations import check_relations
-from seqship.export.runners import Runner, keras_runner, onnx_runners, saved_model_runner
+from seqship.export.runners import Feed, Runner, keras_runner, onnx_runners, saved_model_runner
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
 from seqship.export.tolerance import FLOAT32, ROUNDING, Rounding, Tolerance, Within
@@ -56,6 +56,13 @@ class EquivalenceReport:
         """What does not agree, worst first."""
         failed = [agreement for agreement in self.all if not agreement.passed]
         return tuple(sorted(failed, key=lambda agreement: -agreement.severity))
+
+    @property
+    def wrong_feed(self) -> Feed | None:
+        """Inputs of the worst recorded case that shows the ONNX file to be wrong; None where none does."""
+        feeds = {case.case: case.feed for case in self.recorded}
+        failed = (one.case for one in self.failures if one.runner.startswith("onnx"))
+        return next((feeds[case] for case in failed if case in feeds), None)
 
     @property
     def worst(self) -> Agreement | None:

@@ -193,12 +193,11 @@ def ship(
 
 def _where(model: Any, signature: ModelSignature, onnx: Path, proof: EquivalenceReport) -> Divergence | None:
     """Finds the first layer that differs, where a recorded case shows that the ONNX file is wrong."""
-    feeds = {case.case: case.feed for case in proof.recorded}
-    failed = [one for one in proof.failures if one.runner.startswith("onnx") and one.case in feeds]
-    if not failed:
+    feed = proof.wrong_feed
+    if feed is None:
         return None
     try:
-        return find_divergence(layer_reference(model, signature=signature), onnx, feeds[failed[0].case])
+        return find_divergence(layer_reference(model, signature=signature), onnx, feed)
     except ModelError:  # The verdict stands without it.
         return None
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seqship.errors import DataError
+from seqship.export.agreement import json_value
 
 Scores = NDArray[np.float64]
 
@@ -83,7 +84,7 @@ class TaskAgreement:
         """Returns the JSON form; numbers that JSON lacks are the strings "NaN" and "Infinity"."""
         document = asdict(self)
         document["top_k"] = {str(k): share for k, share in self.top_k.items()}
-        return _json_value(document)
+        return json_value(document)
 
 
 def compare_classes(
@@ -278,13 +279,3 @@ def _both(values: Any, measure: Callable[[Any], Any]) -> Measure:
 
 def _finite(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _json_value(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_value(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value

@@ -94,12 +94,11 @@ def verify(
 
 def _where(bundle: Bundle, proof: EquivalenceReport) -> Divergence | None:
     """Finds the first layer in which the ONNX file differs from the SavedModel, where a case shows that it is wrong."""
-    feeds = {case.case: case.feed for case in proof.recorded}
-    failed = [one for one in proof.failures if one.runner.startswith("onnx") and one.case in feeds]
-    if not failed or bundle.onnx is None or bundle.saved_model is None:
+    feed = proof.wrong_feed
+    if feed is None or bundle.onnx is None or bundle.saved_model is None:
         return None
     try:
-        return find_graph_divergence(bundle.saved_model, bundle.onnx, feeds[failed[0].case])
+        return find_graph_divergence(bundle.saved_model, bundle.onnx, feed)
     except ModelError:  # The verdict stands without it.
         return None
 
