@@ -73,6 +73,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.saved_model
 	@$(BIN)/python -m benchmarks.windows
 	@$(BIN)/python -m benchmarks.padding
+	@$(BIN)/python -m benchmarks.verify --only ecg-gru --only imdb-bilstm --only stateful
 
 fuzz: $(READY)
 	@$(BIN)/python -m tests.export.fuzz --cases $(CASES) --seed $(SEED) $(ARGS)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from seqship.cli.options import BundlePath, Csv, Json, Runtime
-from seqship.cli.printing import report, served
+from seqship.cli.printing import compared, report
 from seqship.errors import DataError, ModelError
 from seqship.terminal import progress_bar, quiet_tensorflow
 
@@ -25,6 +25,9 @@ def verify_command(
         Path | None, typer.Option("--data", metavar="PATH", help="Real data to compare the runtimes on as well.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse files that the manifest does not name.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few cases that have each condition once; the bundle stays as it is.")
+    ] = False,
     url: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,14 +48,22 @@ def verify_command(
 
     tolerance = _tolerance(atol, rtol)
     if url:
-        if data is not None or strict:
-            raise DataError("--url asks a server the bundle's cases; leave out --data and --strict")
+        if data is not None or strict or quick:
+            raise DataError("--url asks a server the bundle's cases; leave out --data, --strict and --quick")
         _verify_served(bundle, url, tolerance, as_json)
         return
+    if quick and data is not None:
+        raise DataError("--quick runs a few cases of the bundle; leave out --data, or --quick")
     opened = read_bundle(bundle)
     quiet_tensorflow()
     from seqship.export import verify
+    from seqship.export.verification import verify_quickly
 
+    if quick:
+        with progress_bar() as progress:
+            _, proof = verify_quickly(bundle, strict=strict, tolerance=tolerance, progress=progress)
+        compared(proof, {"bundle": str(bundle)}, as_json)
+        return
     rows = None if data is None else _sequences(opened, data)
     with progress_bar() as progress:
         verified, proof = verify(bundle, data=rows, strict=strict, tolerance=tolerance, progress=progress)
@@ -71,25 +82,25 @@ def _tolerance(atol: float | None, rtol: float | None) -> Any:
 
 def _verify_served(path: Path, urls: list[str], tolerance: Any, as_json: bool) -> None:
     from seqship.export import read_bundle, verify_served
-    from seqship.pipelines.spec import STATE_PREFIX
+    from seqship.pipelines.signature_contracts import signature_for
     from seqship.serving import Client
 
     def asking(client: Client) -> Any:
         def run(feed: Any) -> Any:
-            states = any(name.startswith(STATE_PREFIX) for name in feed)
-            return client.predict(dict(feed), signature="stream" if states else "serving_default")
+            return client.predict(dict(feed), signature=signature_for(feed, opened.inputs))
 
         return run
 
     with contextlib.ExitStack() as open_clients, progress_bar() as progress:
         # An address of gRPC names no model: the bundle's name is what push and ship call it.
-        name = read_bundle(path, check=False).name
+        opened = read_bundle(path, check=False)
         clients = {
-            url: open_clients.enter_context(Client(url, model=None if "/v1/models/" in url else name)) for url in urls
+            url: open_clients.enter_context(Client(url, model=None if "/v1/models/" in url else opened.name))
+            for url in urls
         }
         runners = {url: asking(client) for url, client in clients.items()}
         _, proof = verify_served(path, runners, tolerance=tolerance, progress=progress)
-    served(proof, urls, as_json)
+    compared(proof, {"urls": urls}, as_json)
 
 
 def predict_command(
@@ -98,6 +109,7 @@ def predict_command(
         Path, typer.Option("--input", "-i", metavar="FILE", help="JSON lines, CSV or npz; texts for a text model.")
     ] = Path("-"),
     runtime: Annotated[Runtime, typer.Option("--runtime", help="onnx needs no TensorFlow.")] = Runtime.ONNX,
+    int8: Annotated[bool, typer.Option("--int8", help="Use the bundle's model.int8.onnx.")] = False,
     csv: Annotated[
         Csv,
         typer.Option("--csv", help="heartbeat: 187 samples, zero padded, then the class; auto tells by the bundle."),
@@ -111,7 +123,9 @@ def predict_command(
     from seqship.serving.records import prediction_lines, read_records
     from seqship.serving.text_records import read_texts
 
-    predictor = Predictor(bundle) if runtime is Runtime.ONNX else _saved_model_predictor(bundle)
+    if int8 and runtime is not Runtime.ONNX:
+        raise DataError(f"--int8 is an ONNX file, --runtime is {runtime.value}; leave one out")
+    predictor = Predictor(bundle, int8=int8) if runtime is Runtime.ONNX else _saved_model_predictor(bundle)
     inputs = [field for field in predictor.inputs if not field.is_state]
     if len(inputs) != 1:
         raise DataError(f"{bundle} takes {len(inputs)} inputs, predict gives one; use serving.Predictor")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqship.cli.options import Force, Json, KerasChoice, PaddingChoice, Seed, Signature
+from seqship.cli.options import Force, Json, KerasChoice, PaddingChoice, Quantize, Seed, Signature
 from seqship.cli.printing import because, print_json, report
 from seqship.errors import DataError
 from seqship.terminal import progress_bar, quiet_tensorflow
@@ -33,6 +33,7 @@ def export_command(
     allow_loop: Annotated[
         bool, typer.Option("--allow-loop/--no-loop", help="Whether a layer without an ONNX operator may become a Loop.")
     ] = True,
+    quantize: Quantize = None,
     require_cudnn: Annotated[
         bool, typer.Option("--require-cudnn", help="Fail unless cuDNN can run every recurrent layer.")
     ] = False,
@@ -83,6 +84,7 @@ def export_command(
             padding=padding.value,
             allow_loop=allow_loop,
             require_cudnn=require_cudnn,
+            quantize=None if quantize is None else quantize.value,
             source=loaded.to_json(),
             classes=None if classes is None else [part.strip() for part in classes.split(",")],
             vectorizer=vectorizer,
@@ -112,8 +114,10 @@ def inspect_command(
     remarks: tuple[str, ...] = ()
     if Path(target).is_dir() and not is_saved_model(Path(target)):
         from seqship.export import read_bundle
+        from seqship.export.int8_summary import with_int8
 
-        rows = list(read_bundle(target).manifest.get("audit", []))
+        manifest = read_bundle(target).manifest
+        rows = with_int8(manifest.get("audit", []), manifest.get("int8"))
     else:
         quiet_tensorflow()
         from seqship.export.inspection import inspect_model
@@ -134,6 +138,8 @@ def inspect_command(
     for row in [] if as_json else rows:
         print(f"{row['layer']}: {row['kind']}({row['units']}), {row['params']:,} parameters")
         print(f"  onnx    {row['onnx']}{because(row['onnx_reasons'])}")
+        if "int8" in row:
+            print(f"  int8    {'int8 weights' if row['int8'] else 'float32'}{because(row['int8_reasons'])}")
         masks = [f"for masks {' and '.join(row['cudnn_masks'])}"] if row.get("cudnn_masks") else []
         eligible = "eligible" if row["cudnn_eligible"] else "not eligible"
         print(f"  cudnn   {eligible}{because(row['reasons'] or masks)}")

@@ -16,6 +16,12 @@ class PaddingChoice(enum.StrEnum):
     RIGHT = "right"
 
 
+class QuantizeChoice(enum.StrEnum):
+    """Which weights a second ONNX file has."""
+
+    INT8 = "int8"
+
+
 class KerasChoice(enum.StrEnum):
     """Which Keras reads a model."""
 
@@ -80,6 +86,10 @@ class StrategyChoice(enum.StrEnum):
         return "mirrored" if self is StrategyChoice.MIRRORED else None
 
 
+Quantize = Annotated[
+    QuantizeChoice | None,
+    typer.Option("--quantize", help="Write model.int8.onnx, too: int8 weights, with a verdict of its own."),
+]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a recipe; seqship list shows them.")]
 DataPath = Annotated[
     Path | None, typer.Option("--data", metavar="PATH", help="Real data; the recipe's generated data if left out.")

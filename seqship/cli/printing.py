@@ -11,7 +11,7 @@ from seqship.terminal import table
 
 
 def report(bundle: Any, as_json: bool, failures: list[str] | None = None) -> None:
-    """Prints what a bundle is, and exits with 1 where its proof did not hold."""
+    """Prints what a bundle is, and exits with 1 where its proof, or that of its int8 file, did not hold."""
     from seqship.export.summary import summary, summary_rows
 
     try:
@@ -22,23 +22,28 @@ def report(bundle: Any, as_json: bool, failures: list[str] | None = None) -> Non
             for line in failures or []:
                 print(f"  {line}")
     except BrokenPipeError:
-        if bundle.equivalent:
+        if bundle.equivalent and bundle.int8_passed:
             raise
-    if not bundle.equivalent:
+    if not (bundle.equivalent and bundle.int8_passed):
         raise typer.Exit(1)
 
 
-def served(proof: Any, urls: list[str], as_json: bool) -> None:
-    """Prints what servers answered to the cases of a bundle, and exits with 1 where one answers something else."""
-    worst = None if proof.worst is None else proof.worst.to_json()
+def compared(proof: Any, what: dict[str, str | list[str]], as_json: bool) -> None:
+    """Prints what was compared with the cases of a bundle, and exits with 1 where something differs.
+
+    Args:
+        proof: The comparison.
+        what: What was compared, by what it is called.
+        as_json: Whether one document is printed.
+    """
+    failures, cases = proof.failures, len(proof.recorded)
     if as_json:
-        cases = len({agreement.case for agreement in proof.agreements})
-        print_json({"urls": urls, "equivalent": bool(proof), "worst": worst, "cases": cases})
+        worst = None if proof.worst is None else proof.worst.to_json()
+        print_json(what | {"equivalent": bool(proof), "worst": worst, "cases": cases})
     else:
-        failures = proof.failures
-        cases = len(proof.recorded)
         verdict = f"equivalent over {cases} cases" if proof else f"NOT equivalent: {len(failures)} comparisons differ"
-        table([("served", ", ".join(urls)), ("verdict", verdict)])
+        rows = [(name, value if isinstance(value, str) else ", ".join(value)) for name, value in what.items()]
+        table([*rows, ("verdict", verdict)])
         for agreement in failures:
             print(f"  {agreement.sentence()}")
     if not proof:

@@ -17,6 +17,7 @@ from seqship.cli.options import (
     Keras,
     PrecisionChoice,
     PrecisionOption,
+    Quantize,
     RecipeKeras,
     RecipeName,
     Seed,
@@ -74,6 +75,7 @@ def ship_command(
     strategy: StrategyOption = StrategyChoice.NONE,
     tensorboard: TensorBoard = None,
     checkpoints: Checkpoints = None,
+    quantize: Quantize = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -87,7 +89,8 @@ def ship_command(
     from seqship.export.recipe_job import ship_recipe
 
     with progress_bar() as progress:
-        bundle = ship_recipe(job, out or Path("bundles") / recipe, force=force, progress=progress)
+        weights = None if quantize is None else quantize.value
+        bundle = ship_recipe(job, out or Path("bundles") / recipe, quantize=weights, force=force, progress=progress)
     report(bundle, as_json)
 
 

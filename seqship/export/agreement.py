@@ -73,9 +73,7 @@ def compare(
     """
     if actual is None or actual.shape != expected.shape:
         found = "is missing" if actual is None else f"has shape {actual.shape}, expected {expected.shape}"
-        return Agreement(
-            runner, case, output, math.inf, math.inf, math.inf, (), math.nan, math.nan, False, f"output {found}"
-        )
+        return failed(f"output {found}", runner=runner, case=case, output=output)
     got, want = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     if not want.size:
         return Agreement(runner, case, output, 0.0, 0.0, 0.0, (), 0.0, 0.0, True)
@@ -100,6 +98,18 @@ def compare(
         actual=float(got[worst]),
         passed=bool(severity[worst] <= 1),
     )
+
+
+def failed(note: str, *, runner: str, case: str, output: str) -> Agreement:
+    """Returns what stands for an output that there is none of.
+
+    Args:
+        note: Why.
+        runner: Name of the runtime.
+        case: Name of the case.
+        output: Name of the output.
+    """
+    return Agreement(runner, case, output, math.inf, math.inf, math.inf, (), math.nan, math.nan, False, note)
 
 
 def json_value(value: Any) -> Any:

@@ -20,6 +20,7 @@ from seqship.pipelines.text_vectorizer import TextVectorizer
 FORMAT = 1
 MANIFEST = "manifest.json"
 ONNX_FILE = "model.onnx"
+INT8_FILE = "model.int8.onnx"
 SAVED_MODEL = "saved_model"
 CASES_FILE = "verification/cases.npz"
 PARTS = "parts"
@@ -32,7 +33,7 @@ CONTRACT_KEY = "seqship.contract"
 """Key of the ONNX file's `metadata_props` that holds the contract as JSON."""
 
 _OBJECTS = ("versions", "source", "contract", "equivalence", "files")
-_OPTIONAL = ("onnx", "metrics", "training", "preprocessing", "signatures", "parts")
+_OPTIONAL = ("onnx", "metrics", "training", "preprocessing", "signatures", "parts", "int8")
 REQUIRED = ("name", "created", "versions", "source", "contract", "equivalence", "files")
 
 
@@ -87,6 +88,16 @@ class Bundle:
     def onnx(self) -> Path | None:
         """The ONNX file, None where the bundle has none."""
         return self.path / ONNX_FILE if ONNX_FILE in self.manifest["files"] else None
+
+    @property
+    def int8(self) -> Path | None:
+        """The ONNX file with int8 weights, None where the bundle has none."""
+        return self.path / INT8_FILE if INT8_FILE in self.manifest["files"] else None
+
+    @property
+    def int8_passed(self) -> bool:
+        """Whether the int8 file is what int8 makes of the model; so where there is none."""
+        return self.int8 is None or (self.manifest.get("int8") or {}).get("passed") is True
 
     @property
     def saved_model(self) -> Path | None:

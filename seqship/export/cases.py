@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seqship.export.case_lengths import boundary_times, typical_times
 from seqship.pipelines.spec import TOKEN_ID, Field
 
 Padding = Literal["any", "right"]
@@ -25,9 +26,12 @@ MaskKind = Literal["full", "right", "left", "holes", "single", "empty_row", "all
 """All steps valid; padding after the data; before it; in between too; one valid step a row; one row without any valid
 step; no row with one."""
 
-ValueKind = Literal["data", "zeros", "saturating", "tiny", "extreme"]
+ValueKind = Literal["data", "zeros", "saturating", "tiny", "nan", "infinite", "extreme"]
 """Drawn within the bounds; zeros; the bounds themselves, or what saturates every gate; numbers near the smallest that
-float32 has; of token ids the first and the last alone."""
+float32 has; as data, but for one NaN or one infinity; of token ids the first and the last alone."""
+
+IdKind = Literal["vocabulary", "out-of-vocabulary"]
+"""Every token id once; one that is larger than the largest."""
 
 StateKind = Literal["zero", "random"]
 """Of a stateful model: its state left out, which is zeros, or handed in."""
@@ -39,17 +43,23 @@ _LARGE = 30.0
 """A value that saturates gates where the input has no bounds."""
 _TINY = (1e-20, 1e-38, 1e-42)
 """Normal, next to the smallest normal, and subnormal numbers of float32."""
+_PAD_SHARE = 0.1
+"""Share of the valid steps in which one feature of several has the pad value: that alone makes no step padding."""
+_ID_STEPS = 8
+"""Steps of a row of the vocabulary: few, so that what the first one did is not forgotten."""
+_MOST_NUMBERS = 1 << 22
+"""Most numbers that a model makes of the vocabulary; a larger one is gone through in strides."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One shape, mask, and kind of values."""
+    """One shape, mask, and kind of values: a `ValueKind`, an `IdKind`, "adversary", or a kind of text."""
 
     batch: int
     time: int
-    mask: MaskKind
+    mask: MaskKind | Literal["searched", "text"]
     state: StateKind | None = None
-    values: ValueKind = "data"
+    values: str = "data"
 
     @property
     def name(self) -> str:
@@ -61,26 +71,35 @@ class Case:
 def grid(
     fields: Sequence[Field],
     *,
+    outputs: Sequence[Field] = (),
     batches: Sequence[int] = BATCHES,
     times: Sequence[int] = TIMES,
+    lengths: NDArray[np.int64] | None = None,
     padding: Padding = "any",
 ) -> tuple[Case, ...]:
     """Returns cases that hold every pair of conditions which a model with these inputs takes.
 
     A model of fixed batch or length gets that one; masks other than "full" need an input with a pad value, or one that
-    is a mask itself. Where padding is declared to be on the right, there are no other masks.
+    is a mask itself. Where padding is declared to be on the right, there are no other masks. Behind the pairs come a
+    case around each boundary of the data's buckets, and of token ids every one and one too many.
 
     Args:
         fields: Contract of each input.
+        outputs: Contract of each output: how much a model makes of every token id.
         batches: Numbers of rows.
-        times: Numbers of steps.
+        times: Numbers of steps; the typical one of the data and twice that are added.
+        lengths: Numbers of steps of real sequences, shaped (n,).
         padding: "right" if every mask is off behind the data alone.
     """
     sequences = [field for field in fields if field.rank >= 2 and not field.is_state]
     fixed_batch = next((field.shape[0] for field in fields if isinstance(field.shape[0], int)), None)
+    around: tuple[int, ...] = ()
     if not any(field.has_time for field in sequences):
         fixed = next((int(field.shape[1]) for field in sequences if isinstance(field.shape[1], int)), 1)
         times = (fixed,)
+    elif lengths is not None and len(lengths):
+        times = (*times, *typical_times(lengths))
+        around = tuple(time for time in boundary_times(lengths) if time not in times)
     masked = any(field.pad_value is not None or _is_mask(field) for field in fields)
     masks: tuple[MaskKind, ...] = get_args(MaskKind) if masked else ("full",)
     if padding == "right":
@@ -88,13 +107,33 @@ def grid(
     batches = (int(fixed_batch),) if fixed_batch is not None else tuple(batches)
     states: tuple[StateKind | None, ...] = get_args(StateKind) if any(field.is_state for field in fields) else (None,)
     chosen = covering(batches, tuple(dict.fromkeys(times)), masks, states, value_kinds(fields))
-    return tuple(Case(*combination) for combination in chosen)
+    cases = [Case(*combination) for combination in chosen]
+    for turn, time in enumerate(around):
+        cases.append(Case(batches[turn % min(3, len(batches))], time, masks[turn % len(masks)], states[0]))
+    return (*cases, *_id_cases(fields, outputs, None if fixed_batch is None else int(fixed_batch), states[0]))
+
+
+def _id_cases(
+    fields: Sequence[Field], outputs: Sequence[Field], batch: int | None, state: StateKind | None
+) -> Iterator[Case]:
+    """Yields the cases of token ids: all of them, and one that none of a vocabulary has."""
+    bounds = [_id_bounds(field) for field in fields if _is_index(field) and field.rank >= 2]
+    ids = max((high - low + 1 for low, high in filter(None, bounds)), default=0)
+    if not ids:
+        return
+    times = [field.shape[1] for field in fields if field.rank >= 2 and not field.is_state]
+    time = next((size for size in times if isinstance(size, int)), min(_ID_STEPS, ids))
+    made = sum(math.prod(size if isinstance(size, int) else time for size in field.shape[1:]) for field in outputs)
+    most = max(1, _MOST_NUMBERS // max(made, 1))
+    yield Case(batch or min(-(-ids // time), most), time, "full", state, "vocabulary")
+    yield Case(batch or 2, time, "full", state, "out-of-vocabulary")
 
 
 def relation_cases(fields: Sequence[Field], *, padding: Padding = "any") -> tuple[Case, ...]:
     """Returns a few cases in which the rows differ in their masks, for relations within one runtime."""
     made = grid(fields, batches=(3,), times=(9,), padding=padding)
-    wanted = [replace(case, values="data") for case in made if case.mask in ("full", "right", "left", "holes")]
+    plain = [case for case in made if case.values not in get_args(IdKind)]
+    wanted = [replace(case, values="data") for case in plain if case.mask in ("full", "right", "left", "holes")]
     return tuple(dict.fromkeys(wanted))
 
 
@@ -103,7 +142,7 @@ def value_kinds(fields: Sequence[Field]) -> tuple[ValueKind, ...]:
     plain = [field for field in fields if not field.is_state and not _is_mask(field)]
     kinds: list[ValueKind] = ["data"]
     if any(_is_float(field) for field in plain):
-        kinds.extend(("zeros", "saturating", "tiny"))
+        kinds.extend(("zeros", "saturating", "tiny", "nan", "infinite"))
     if any(_is_index(field) for field in plain):
         kinds.append("extreme")
     return tuple(kinds)
@@ -164,6 +203,8 @@ def case_mask(case: Case, generator: np.random.Generator) -> NDArray[np.bool_]:
 def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, NDArray[Any]]:
     """Draws the inputs of one case, within the bounds of each field; the same for the same case and seed.
 
+    One feature of several has the pad value in some valid steps, where the bounds let data have it.
+
     Values as data are uniform within the bounds, standard normal where there are none. All inputs share one mask.
     """
     generator = np.random.default_rng([seed, zlib.crc32(case.name.encode())])
@@ -183,9 +224,48 @@ def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, ND
             if _is_mask(field):
                 values = own
             else:
-                values[~own] = field.pad_value
+                _pad(values, own, field, generator)
+        else:
+            own = np.ones(shape[:2], bool)
+        if case.values in ("nan", "infinite") and _is_float(field) and not field.is_state:
+            _spoil(values, own, math.nan if case.values == "nan" else math.inf, generator)
         feed[field.name] = values
     return feed
+
+
+def finite_rows(feed: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_] | None:
+    """Returns which rows hold no NaN and no infinity, (batch,); None where all do not."""
+    rows = max((len(value) for value in feed.values() if value.ndim), default=0)
+    finite = np.ones(rows, bool)
+    for value in feed.values():
+        if value.dtype.kind == "f" and len(value) == rows:
+            finite &= np.isfinite(value).reshape(rows, -1).all(axis=1)
+    return None if finite.all() else finite
+
+
+def _pad(values: NDArray[Any], own: NDArray[np.bool_], field: Field, generator: np.random.Generator) -> None:
+    """Puts the pad value where nothing is, and into some single features where something is."""
+    pad = field.pad_value or 0.0
+    within = (field.minimum is None or pad >= field.minimum) and (field.maximum is None or pad <= field.maximum)
+    features = math.prod(values.shape[2:])
+    if features > 1 and within:
+        flat = values.reshape(*values.shape[:2], features)
+        rows, steps = np.nonzero(own & (generator.random(own.shape) < _PAD_SHARE))
+        flat[rows, steps, generator.integers(0, features, len(rows))] = pad
+    values[~own] = pad
+
+
+def _spoil(values: NDArray[Any], own: NDArray[np.bool_], value: float, generator: np.random.Generator) -> None:
+    """Puts one number that is none into one valid step."""
+    places = np.argwhere(own)
+    if not len(places):
+        return
+    place = tuple(generator.choice(places))
+    inner = values[place[: values.ndim]]
+    if values.ndim <= len(place):
+        values[place[: values.ndim]] = value
+    else:
+        inner.reshape(-1)[generator.integers(inner.size)] = value if generator.random() < 0.5 else -value
 
 
 def _is_mask(field: Field) -> bool:
@@ -200,14 +280,29 @@ def _is_float(field: Field) -> bool:
     return field.dtype.startswith("float") and not _is_index(field)
 
 
-def _of_kind(kind: ValueKind, values: NDArray[Any], field: Field, generator: np.random.Generator) -> NDArray[Any]:
+def _id_bounds(field: Field) -> tuple[int, int] | None:
+    """Returns the smallest and the largest id of a vocabulary, None where it is not known."""
+    if field.maximum is None or field.is_state or field.dtype == "string":
+        return None
+    return int(field.minimum or 0), int(field.maximum)
+
+
+def _of_kind(kind: str, values: NDArray[Any], field: Field, generator: np.random.Generator) -> NDArray[Any]:
     low = -math.inf if field.minimum is None else field.minimum
     high = math.inf if field.maximum is None else field.maximum
     shape = values.shape
-    if _is_index(field) and kind == "extreme" and field.dtype != "string":
-        lowest, highest = (0 if math.isinf(low) else low), (1 if math.isinf(high) else high)
-        return np.where(generator.random(shape) < 0.5, lowest, highest).astype(values.dtype)
-    if not _is_float(field) or kind == "extreme":
+    if _is_index(field) and field.dtype != "string":
+        if kind == "extreme":
+            lowest, highest = (0 if math.isinf(low) else low), (1 if math.isinf(high) else high)
+            return np.where(generator.random(shape) < 0.5, lowest, highest).astype(values.dtype)
+        if (bounds := _id_bounds(field)) is not None and kind == "vocabulary":
+            ids = bounds[1] - bounds[0] + 1
+            every = np.arange(values.size) % ids if values.size >= ids else np.linspace(0, ids - 1, values.size)
+            return (bounds[0] + every).astype(np.int64).reshape(shape).astype(values.dtype)
+        if bounds is not None and kind == "out-of-vocabulary":
+            values.reshape(-1)[-1] = bounds[1] + 1
+            return values
+    if not _is_float(field) or kind not in ("zeros", "saturating", "tiny"):
         return values
     if kind == "zeros":
         wanted = np.zeros(shape)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqship.errors import ModelError
 from seqship.export.agreement import Agreement, compare
 from seqship.export.error_histogram import ErrorHistogram
 from seqship.export.oracle import Oracle, measured
 from seqship.export.runners import Feed, Outputs, Runner
-from seqship.export.task_agreement import TaskAgreement, compare_classes
+from seqship.export.task_agreement import THRESHOLD, TaskAgreement, compare_classes, compare_values
 from seqship.export.tolerance import ROUNDING, Tolerance
 from seqship.pipelines.examples import padded_arrays
 from seqship.pipelines.sequences import Sequences
@@ -32,10 +33,10 @@ class DataAgreement:
     Attributes:
         agreement: Of the rows together; the index's first number is the row.
         rows: Number of rows.
-        changed_classes: Rows whose largest score is in another place than the reference's; None where the output is
-            not a row of scores.
-        task: How well both solve the task, and by how much decisions are from turning; None where it is none of
-            classes.
+        changed_classes: Rows that are put into another class than the reference's; None where the output is not a row
+            of scores.
+        task: How well both solve the task, and by how much decisions are from turning; None where the output is neither
+            scores of classes nor what the data has targets for.
     """
 
     agreement: Agreement
@@ -76,27 +77,53 @@ def over_data(
     wanted = {name: rows for name, rows in wanted.items() if not name.startswith(STATE_PREFIX)}
     found: list[DataAgreement] = []
     for name, runner in runners.items():
-        actual = predict_sequences(runner, data, field)
+        actual, failure = _answers_or_failure(runner, data, field)
         for output, expected in wanted.items():
             got, changed, task = actual.get(output), None, None
             agreement = compare(got, expected, tolerance, runner=name, case=TEST_DATA, output=output)
+            if failure:
+                agreement = replace(agreement, note=failure)
             if got is not None and got.shape == expected.shape:
                 histograms[name].add(got, expected)
-                if expected.ndim == 2 and expected.shape[1] > 1:
-                    changed = int(np.sum(got.argmax(1) != expected.argmax(1)))
+                if data.targets is not None:
+                    task = _regression(got, expected, data.targets)
+                elif expected.ndim == 2 and (expected.shape[1] > 1 or len(data.classes) == 2):
                     task = _task(got, expected, data)
+                    changed = len(task.changed) if task is not None else _changed(got, expected)
                 if judge is not None and expected.dtype.kind == "f":
                     agreement = _judged(agreement, got, expected, data, field, *judge)
             found.append(DataAgreement(agreement, len(data), changed, task))
     return tuple(found)
 
 
+def _answers_or_failure(runner: Runner, data: Sequences, field: Field) -> tuple[Outputs, str]:
+    try:
+        return predict_sequences(runner, data, field), ""
+    except ModelError as error:
+        return {}, str(error)
+
+
+def _changed(got: NDArray[Any], expected: NDArray[Any]) -> int:
+    return int(np.sum(got.argmax(1) != expected.argmax(1)))
+
+
+def _regression(got: NDArray[Any], expected: NDArray[Any], targets: NDArray[Any]) -> TaskAgreement | None:
+    """Compares both as regressions; the output that the targets are not for is compared without them."""
+    if not (np.isfinite(got).all() and np.isfinite(expected).all() and expected.dtype.kind == "f"):
+        return None
+    fits = targets.size == expected.size and np.isfinite(targets).all()
+    return compare_values(expected, got, targets if fits else None)
+
+
 def _task(got: NDArray[Any], expected: NDArray[Any], data: Sequences) -> TaskAgreement | None:
     """Compares both as classifiers; labels count where they are classes of this output."""
     if not (np.isfinite(got).all() and np.isfinite(expected).all()):
         return None
-    labels = data.labels if len(data.classes) == expected.shape[1] else None
-    return compare_classes(expected, got, labels)
+    classes, single = max(expected.shape[1], 2), expected.shape[1] == 1
+    known = len(data.classes) == classes and int(data.labels.max(initial=0)) < classes
+    # One score that leaves 0 to 1 is no probability: a logit, which decides at 0.
+    logit = single and bool((expected < 0).any() or (expected > 1).any())
+    return compare_classes(expected, got, data.labels if known else None, threshold=0.0 if logit else THRESHOLD)
 
 
 def _judged(

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from seqship.errors import ModelError
+from seqship.export.adversary import search
 from seqship.export.agreement import Agreement, compare
-from seqship.export.cases import Case, Padding, grid, relation_cases
+from seqship.export.cases import Case, Padding, finite_rows, grid, relation_cases
 from seqship.export.data_agreement import DataAgreement, over_data
+from seqship.export.drift import Drift, error_over_steps
 from seqship.export.error_histogram import ErrorHistogram
+from seqship.export.example_runner import PartialRunner
 from seqship.export.oracle import Oracle, make_oracle
-from seqship.export.recording import RecordedCase, record_cases
+from seqship.export.recording import RecordedCase, record_cases, record_feeds
 from seqship.export.relations import check_relations
-from seqship.export.runners import Feed, Runner, keras_runner, onnx_runners, saved_model_runner
+from seqship.export.runner_failures import run_or_say
+from seqship.export.runners import (
+    ONNX_RUNNER,
+    SAVED_MODEL_RUNNER,
+    Feed,
+    Runner,
+    keras_runner,
+    onnx_runners,
+    saved_model_runners,
+)
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
+from seqship.export.text_cases import record_texts, with_texts
 from seqship.export.tolerance import FLOAT32, ROUNDING, Rounding, Tolerance, Within
 from seqship.pipelines.sequences import Sequences
+from seqship.pipelines.signature_contracts import TEXT
 from seqship.pipelines.spec import Field
+from seqship.pipelines.text_vectorizer import TextVectorizer
 from seqship.progress import Progress
 
 
@@ -35,6 +54,7 @@ class EquivalenceReport:
         tolerance: What was allowed.
         histograms: Differences of all elements, by runner.
         recorded: The cases with the reference's results.
+        drift: The error after more and more steps; None where it was not looked at.
     """
 
     agreements: tuple[Agreement, ...]
@@ -42,6 +62,7 @@ class EquivalenceReport:
     tolerance: Tolerance | Rounding
     histograms: Mapping[str, ErrorHistogram]
     recorded: tuple[RecordedCase, ...] = ()
+    drift: Drift | None = None
 
     def __bool__(self) -> bool:
         return bool(self.agreements) and all(agreement.passed for agreement in self.all)
@@ -60,8 +81,12 @@ class EquivalenceReport:
     @property
     def wrong_feed(self) -> Feed | None:
         """Inputs of the worst recorded case that shows the ONNX file to be wrong; None where none does."""
-        feeds = {case.case: case.feed for case in self.recorded}
-        failed = (one.case for one in self.failures if one.runner.startswith("onnx"))
+        # Of numbers that are numbers: what a layer makes of a NaN, or of a word, is not what differs.
+        usual = (one for one in self.recorded if one.expected and finite_rows(one.feed) is None)
+        feeds = {
+            one.case: one.feed for one in usual if TEXT.name not in one.feed or one.feed[TEXT.name].dtype.kind != "S"
+        }
+        failed = (one.case for one in self.failures if one.runner.startswith(ONNX_RUNNER))
         return next((feeds[case] for case in failed if case in feeds), None)
 
     @property
@@ -73,7 +98,7 @@ class EquivalenceReport:
         """Returns the part of `report.json` that is the proof."""
         worst = self.worst
         limits = {} if isinstance(self.tolerance, Tolerance) else {one.case: one.limits for one in self.recorded}
-        return {
+        document = {
             "equivalent": bool(self),
             "tolerance": self.tolerance.to_json(),
             "worst": None if worst is None else worst.to_json(),
@@ -84,6 +109,7 @@ class EquivalenceReport:
             "test_split": [row.to_json() for row in self.data],
             "errors": {name: histogram.to_json() for name, histogram in self.histograms.items()},
         }
+        return document if self.drift is None else document | {"drift": self.drift.to_json()}
 
     def to_html(self) -> str:
         """Returns the proof as a page that opens offline."""
@@ -103,6 +129,7 @@ def check_equivalence(
     seed: int = 0,
     input_signature: Sequence[Field] | None = None,
     signature: ModelSignature | None = None,
+    vectorizer: TextVectorizer | None = None,
     tolerance: Tolerance | None = None,
     progress: Progress | None = None,
 ) -> EquivalenceReport:
@@ -116,11 +143,13 @@ def check_equivalence(
         saved_model: A SavedModel directory.
         onnx: An ONNX file.
         data: Real sequences for a model with one input; every one is compared.
-        cases: What to try; the full grid that the model takes if left out.
+        cases: What to try; the full grid that the model takes if left out, with the lengths of `data`, and what a
+            search for the worst inputs ends with.
         padding: "right" if every mask is off behind the data alone.
         seed: Seed of the inputs.
         input_signature: Contracts of the inputs, where the export was given them.
         signature: The signature where it has been made already.
+        vectorizer: The vocabulary of a text model, which is then given raw text, too.
         tolerance: A fixed one instead, against Keras itself.
         progress: Told how far it is.
 
@@ -128,9 +157,10 @@ def check_equivalence(
         ModelError: An export cannot be loaded.
     """
     signature = signature or export_signature(model, inputs=input_signature)
+    inputs, outputs = signature.inputs, signature.outputs
     runners: dict[str, Runner] = {}
     if saved_model is not None:
-        runners["saved_model"] = saved_model_runner(saved_model)
+        runners |= saved_model_runners(saved_model, inputs, outputs)
     if onnx is not None:
         runners |= onnx_runners(onnx)
     reference = keras_runner(signature)
@@ -139,10 +169,20 @@ def check_equivalence(
         # An operation without a float64 kernel leaves Keras itself as the measure, and the fixed tolerance.
         with contextlib.suppress(ModelError):
             oracle = make_oracle(signature)
-    cases = grid(signature.inputs, padding=padding) if cases is None else cases
-    recorded = record_cases(cases, signature.inputs, reference, oracle, seed=seed, progress=progress)
-    related = record_cases(relation_cases(signature.inputs, padding=padding), signature.inputs, reference, oracle)
-    return compare_runners(
+    full = cases is None
+    if cases is None:
+        lengths = None if data is None else data.lengths
+        cases = grid(inputs, outputs=outputs, lengths=lengths, padding=padding)
+    recorded = record_cases(cases, inputs, reference, oracle, seed=seed, progress=progress)
+    if full:
+        exports = [runners[name] for name in (SAVED_MODEL_RUNNER, ONNX_RUNNER) if name in runners]
+        found = search(inputs, reference, exports, padding=padding, seed=seed, progress=progress)
+        recorded += record_feeds(found, reference, oracle, scales_of=recorded)
+    if vectorizer is not None:
+        recorded += record_texts(vectorizer, inputs[0], reference, oracle, seed=seed, scales_of=recorded)
+        runners = with_texts(runners, vectorizer, inputs[0])
+    related = record_cases(relation_cases(inputs, padding=padding), inputs, reference, oracle)
+    proof = compare_runners(
         recorded,
         runners,
         reference=reference,
@@ -154,6 +194,10 @@ def check_equivalence(
         tolerance=tolerance,
         progress=progress,
     )
+    if oracle is None:
+        return proof
+    plain = {name: runners[name] for name in (SAVED_MODEL_RUNNER, ONNX_RUNNER) if name in runners}
+    return replace(proof, drift=error_over_steps(inputs, reference, oracle, plain, seed=seed))
 
 
 def compare_runners(
@@ -189,18 +233,34 @@ def compare_runners(
     histograms = {name: ErrorHistogram() for name in runners}
     agreements: list[Agreement] = []
     for done, case in enumerate(recorded, start=1):
+        finite = finite_rows(case.feed)
         for name, runner in runners.items():
-            made = runner(case.feed)
+            if isinstance(runner, PartialRunner) and not runner.takes(case.feed):
+                continue
+            if not case.expected:
+                if name.startswith(ONNX_RUNNER):  # TensorFlow refuses a token id on the CPU alone.
+                    agreements.append(refusal(runner, case.feed, runner_name=name, case=case.case))
+                continue
+            made, failure = run_or_say(runner, case.feed)
             for output, expected in case.expected.items():
-                actual = made.get(output)
-                if actual is not None and actual.shape == expected.shape:
-                    histograms[name].add(actual, expected)
+                if isinstance(runner, PartialRunner) and output not in runner.gives:
+                    continue
+                actual, wanted = made.get(output), expected
+                if finite is not None and name.startswith(ONNX_RUNNER):
+                    actual, wanted = without_spoiled_rows(actual, expected, finite)
+                if actual is not None and actual.shape == wanted.shape:
+                    histograms[name].add(actual, wanted)
                 limit = fixed if tolerance or output not in case.limits else Within(case.limits[output])
-                agreements.append(compare(actual, expected, limit, runner=name, case=case.case, output=output))
+                agreement = compare(actual, wanted, limit, runner=name, case=case.case, output=output)
+                agreements.append(agreement if not failure else replace(agreement, note=failure))
         if progress:
             progress("running them in the exports", done, len(recorded))
     # The variants of one file differ in their graphs, which the cases try out.
-    whole = {name: runner for name, runner in runners.items() if not name.startswith("onnx_")}
+    whole = {
+        name: runner
+        for name, runner in runners.items()
+        if not name.startswith(f"{ONNX_RUNNER}_") and not isinstance(runner, PartialRunner)
+    }
     if related and reference is not None:
         for name, runner in whole.items():
             single = runners.get(f"{name}_1_thread")
@@ -214,6 +274,31 @@ def compare_runners(
         rows = over_data(whole, reference, data, inputs[0], judge=judge, tolerance=fixed, histograms=histograms)
     by_rounding = tolerance is None and any(case.limits for case in recorded)
     return EquivalenceReport(tuple(agreements), rows, ROUNDING if by_rounding else fixed, histograms, tuple(recorded))
+
+
+def refusal(runner: Runner, feed: Feed, *, runner_name: str, case: str) -> Agreement:
+    """Returns whether a runtime fails on inputs that Keras refuses, as an agreement."""
+    made, failure = run_or_say(runner, feed)
+    note = "" if failure else f"it answers {', '.join(made)}; Keras refuses such input"
+    size = 0.0 if failure else math.inf
+    return Agreement(runner_name, case, next(iter(made), "none"), size, size, size, (), 0.0, 0.0, bool(failure), note)
+
+
+def without_spoiled_rows(
+    actual: NDArray[Any] | None, expected: NDArray[Any], finite: NDArray[np.bool_]
+) -> tuple[NDArray[Any] | None, NDArray[Any]]:
+    """Leaves the rows out that were given a NaN or an infinity: onnxruntime's recurrent kernels clamp them.
+
+    What such a row does to the others is still seen.
+
+    Args:
+        actual: What onnxruntime gives.
+        expected: What is expected.
+        finite: Which rows are good, (batch,).
+    """
+    if actual is None or actual.shape != expected.shape or expected.shape[:1] != finite.shape:
+        return actual, expected
+    return actual[finite], expected[finite]
 
 
 def _case_row(agreement: Agreement, limit: float | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqship.errors import ModelError
+from seqship.export.double_kernels import put_stand_ins
 from seqship.export.runners import Feed, Outputs, Runner
 from seqship.export.signature import ModelSignature
 from seqship.pipelines.spec import Field
@@ -99,7 +100,7 @@ def measured(here: NDArray[Any], true: NDArray[Any], moved: NDArray[Any]) -> Mea
     finite = np.isfinite(here) & np.isfinite(true) & np.isfinite(moved)
     with np.errstate(invalid="ignore", over="ignore"):
         errors = [np.abs(one.astype(np.float64) - true)[finite] for one in (here, moved)]
-        expected = np.where(np.isfinite(here), true, here).astype(here.dtype)
+        expected = np.where(np.isfinite(here) & np.isfinite(true), true, here).astype(here.dtype)
     error = max(float(one.max(initial=0.0)) for one in errors)
     return Measured(expected, error, float(np.abs(true[finite]).max(initial=0.0)))
 
@@ -108,7 +109,8 @@ def make_oracle(signature: ModelSignature) -> Oracle:
     """Returns the float64 twin of a Keras model.
 
     Raises:
-        ModelError: An operation of the model has no float64 kernel, or its graph is larger than TensorFlow can hold.
+        ModelError: An operation of the model has neither a float64 kernel nor a stand-in
+            (`seqship.export.double_kernels`), or its graph is larger than TensorFlow can hold.
     """
     try:
         return _traced(signature)
@@ -223,6 +225,7 @@ def _widened(definition: Any, suffix: str) -> Any:
             argument.type = _widest(argument.type)
         _widen(function.node_def, function.attr.values(), renamed)
     _widen(wide.node, (), renamed)
+    put_stand_ins(wide)
     return wide
 
 
@@ -252,13 +255,17 @@ def _widen_tensor(tensor: Any) -> None:
 
     if _widest(tensor.dtype) != tensor.dtype:
         value: NDArray[Any] = tf.make_ndarray(tensor)
-        tensor.CopyFrom(tf.make_tensor_proto(value.astype(np.float64), tf.float64))
+        wide = tf.as_dtype(_widest(tensor.dtype))
+        tensor.CopyFrom(tf.make_tensor_proto(value.astype(wide.as_numpy_dtype), wide))
 
 
 def _widest(data_type: int) -> int:
     import tensorflow as tf
 
-    return tf.float64.as_datatype_enum if tf.as_dtype(data_type).name in _SMALL_FLOATS else data_type
+    name = tf.as_dtype(data_type).name
+    if name == "complex64":  # Of a spectrum.
+        return tf.complex128.as_datatype_enum
+    return tf.float64.as_datatype_enum if name in _SMALL_FLOATS else data_type
 
 
 def _one_line(error: Exception) -> str:

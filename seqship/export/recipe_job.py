@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 
 from seqship.atomic import check_output, check_parent, write_file, writing_to
 from seqship.errors import ModelError, OutputError
-from seqship.export.bundle import Bundle
+from seqship.export.bundle import INT8_FILE, ONNX_FILE, Bundle
 from seqship.export.data_agreement import answers_to
+from seqship.export.onnx import to_onnx
+from seqship.export.quantization import check_quantization, write_int8
 from seqship.export.runners import keras_runner
-from seqship.export.shipping import ship
+from seqship.export.shipping import FORMATS, ship
 from seqship.export.streaming import export_signature
 from seqship.models.catalogue import recipe as find_recipe
 from seqship.models.flavour import Flavour, Version, load_flavour
@@ -76,7 +79,12 @@ class _Done:
 
 
 def ship_recipe(
-    job: Job, directory: str | os.PathLike[str], *, force: bool = False, progress: Progress = silent
+    job: Job,
+    directory: str | os.PathLike[str],
+    *,
+    quantize: str | None = None,
+    force: bool = False,
+    progress: Progress = silent,
 ) -> Bundle:
     """Trains a recipe, exports it, proves the exports equal and writes the bundle.
 
@@ -85,6 +93,7 @@ def ship_recipe(
     Args:
         job: What to train.
         directory: The bundle to make.
+        quantize: "int8" writes the ONNX file a second time with int8 weights.
         force: Whether an existing bundle is replaced.
         progress: Told how far it is.
 
@@ -92,7 +101,7 @@ def ship_recipe(
         SeqshipError: Of the step that went wrong.
     """
     check_output(Path(directory), force=force)
-    done = _run(job, progress)
+    done = _run(job, progress, quantize=quantize)
     recipe, data, evaluation = done.recipe, done.data, done.evaluation
     facts: dict[str, Any] = {
         "metrics": dict(evaluation.metrics),
@@ -119,6 +128,7 @@ def ship_recipe(
         source={"kind": "recipe", "name": job.recipe, "seed": job.seed},
         facts=facts,
         vectorizer=data.vectorizer,
+        quantize=quantize,
         seed=job.seed,
         force=force,
         progress=progress,
@@ -166,7 +176,7 @@ def train_to(
     return facts | {"reached": [list(line) for line in done.evaluation.lines]}
 
 
-def _run(job: Job, progress: Progress) -> _Done:
+def _run(job: Job, progress: Progress, *, quantize: str | None = None) -> _Done:
     """Loads the data, trains, and looks at the test examples."""
     recipe = find_recipe(job.recipe)
     if job.epochs is not None and job.epochs < 1:
@@ -179,6 +189,8 @@ def _run(job: Job, progress: Progress) -> _Done:
     if job.epochs is not None and settings.epochs:
         settings = replace(settings, epochs=job.epochs)
     flavour = load_flavour(job.keras)
+    if quantize is not None:
+        _try_quantization(quantize, recipe, flavour, data)
     trained = train(
         recipe,
         flavour,
@@ -194,6 +206,21 @@ def _run(job: Job, progress: Progress) -> _Done:
     model = recipe.finish(trained.model, flavour, data)
     outputs = predict_examples(model, recipe, data)
     return _Done(recipe, flavour, data, trained, model, recipe.evaluate(recipe, data, outputs, job.seed))
+
+
+def _try_quantization(quantize: str, recipe: Recipe, flavour: Flavour, data: RecipeData) -> None:
+    """Exports the untrained model, so that one with nothing to quantize is told before hours of training.
+
+    Raises:
+        ModelError: Nothing in the model can be quantized.
+    """
+    check_quantization(quantize, FORMATS)
+    model = recipe.finish(recipe.model(flavour, **data.options), flavour, data)
+    signature = export_signature(model, inputs=data.inputs or recipe.inputs, outputs=data.outputs or recipe.outputs)
+    with tempfile.TemporaryDirectory() as folder:
+        onnx = to_onnx(model, Path(folder) / ONNX_FILE, signature=signature)
+        write_int8(onnx.path, Path(folder) / INT8_FILE, audit=onnx.audit)
+    flavour.keras.backend.clear_session()
 
 
 def _strategy(name: str | None) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqship.errors import ModelError
 from seqship.export.cases import Case, make_feed
 from seqship.export.oracle import Measured, Oracle, measure
 from seqship.export.runners import Feed, Runner
@@ -26,6 +27,7 @@ class RecordedCase:
         case: Name of the case.
         feed: Inputs by name.
         expected: Outputs by name: the float64 oracle's, in the dtypes of the model; Keras' own where there is none.
+            None at all where Keras refuses the inputs, a token id that is too large: so must an export.
         limits: How far each output may be from that, in its own unit; a fixed tolerance holds for those without one.
     """
 
@@ -54,16 +56,51 @@ def record_cases(
         seed: Seed of the inputs.
         progress: Told how far it is.
     """
+    feeds = [(case, make_feed(case, inputs, seed=seed)) for case in cases]
+    return record_feeds(feeds, reference, oracle, progress=progress)
+
+
+def record_feeds(
+    feeds: Sequence[tuple[Case, Feed]],
+    reference: Runner,
+    oracle: Oracle | None,
+    *,
+    scales_of: Sequence[RecordedCase] = (),
+    progress: Progress | None = None,
+) -> tuple[RecordedCase, ...]:
+    """Runs inputs in Keras and in its float64 twin, and says how far an export may be from it in each.
+
+    Args:
+        feeds: The inputs, and the case that each is.
+        reference: The Keras model.
+        oracle: Its float64 twin; None where it has none.
+        scales_of: Cases recorded before, which say how large an output is, too.
+        progress: Told how far it is.
+
+    Raises:
+        ModelError: The model cannot be run on a feed whose values it ought to take.
+    """
     measured: list[tuple[Case, Feed, dict[str, Measured]]] = []
-    for done, case in enumerate(cases, start=1):
-        feed = make_feed(case, inputs, seed=seed)
-        found = measure(feed, reference, oracle)
+    for done, (case, feed) in enumerate(feeds, start=1):
+        try:
+            found = measure(feed, reference, oracle)
+        except ModelError:
+            # Not every model takes a NaN, and few a token id that is too large: then exports are not to take that.
+            if case.values not in ("nan", "infinite", "out-of-vocabulary"):
+                raise
+            found = {}
         if case.state == "zero":  # A pure function, which gives no state either.
             found = {name: value for name, value in found.items() if not name.startswith(STATE_PREFIX)}
-        measured.append((case, feed, found))
+        if found or case.values == "out-of-vocabulary":
+            measured.append((case, feed, found))
         if progress:
-            progress("running the cases in Keras", done, len(cases))
+            progress("running the cases in Keras", done, len(feeds))
     scales: dict[tuple[str, str], float] = {}
+    for recorded in scales_of:
+        for name, expected in recorded.expected.items():
+            if name in recorded.limits and "values=" not in recorded.case:
+                largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0))
+                scales["data", name] = max(scales.get(("data", name), 0.0), largest)
     for case, _, found in measured:
         for name, one in found.items():
             scales[case.values, name] = max(scales.get((case.values, name), 0.0), one.scale)
@@ -109,4 +146,4 @@ def load_recorded(path: Path) -> tuple[RecordedCase, ...]:
                 continue
             side = feeds if direction == "in" else expected
             side.setdefault(case, {})[name] = arrays[key]
-    return tuple(RecordedCase(case, feed, expected[case], limits.get(case, {})) for case, feed in feeds.items())
+    return tuple(RecordedCase(case, feed, expected.get(case, {}), limits.get(case, {})) for case, feed in feeds.items())

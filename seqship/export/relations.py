@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqship.errors import ModelError
-from seqship.export.agreement import Agreement, compare
+from seqship.export.agreement import Agreement, compare, failed
 from seqship.export.recording import RecordedCase
+from seqship.export.runner_failures import run_or_say
 from seqship.export.runners import Feed, Outputs, Runner
 from seqship.export.tolerance import FLOAT32, Limit, Within
 from seqship.pipelines.spec import BATCH, STATE_OUT, STATE_PREFIX, Field
@@ -103,21 +104,28 @@ def check_relations(
     contract = _Contract(tuple(inputs), tuple(outputs))
     found: list[Agreement] = []
     for case in chosen_cases(recorded, contract.inputs):
-        whole = runner(case.feed)
+        whole, failure = run_or_say(runner, case.feed)
+        if failure:
+            at = f"relation={ROW_ALONE} {case.case}"
+            found += [failed(failure, runner=name, case=at, output=output) for output in case.expected]
+            continue
         for relation, made in _RELATIONS.items():
-            pairs = made(runner, case.feed, whole, contract)
-            if not pairs:
-                continue
+            at = f"relation={relation} {case.case}"
             theirs = None if reference is None else _of_reference(made, reference, case.feed, contract)
+            try:
+                pairs = made(runner, case.feed, whole, contract)
+            except ModelError as error:  # A row alone, say, or more steps.
+                wanted = case.expected if theirs is None else [one for one in case.expected if one in theirs]
+                found += [failed(str(error), runner=name, case=at, output=output) for output in wanted]
+                continue
             for output, pair in pairs.items():
                 allowed = Within(case.limits[output]) if output in case.limits else limit
                 if theirs is not None and not _holds(theirs.get(output), allowed):
                     continue
-                at = f"relation={relation} {case.case}"
                 found.append(compare(pair.actual, pair.expected, allowed, runner=name, case=at, output=output))
         if single is not None:
             at = f"relation={REPEATED} {case.case}"
-            once, again = single(case.feed), single(case.feed)
+            once, again = run_or_say(single, case.feed)[0], run_or_say(single, case.feed)[0]
             found += [
                 compare(again.get(output), value, _BITS, runner=name, case=at, output=output)
                 for output, value in once.items()

@@ -21,21 +21,32 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from seqship.errors import OutputError
+from seqship.export.report_cases import (
+    MOST_FAILURES,
+    REAL_DATA,
+    Comparison,
+    case_columns,
+    comparison,
+    failure_words,
+    relation_name,
+    relations,
+    runner_name,
+    runtimes,
+    shown_failures,
+    worst_first,
+    worst_of,
+)
+from seqship.export.report_drift import drift_plots
 from seqship.export.report_figures import drawings
-from seqship.export.report_plots import beats, histograms, history_panels, number, plain
+from seqship.export.report_plots import beats, histograms, history_panels, number, plain, times
+from seqship.export.report_task import tasks
 
 _RECURRENT = ("GRU", "LSTM", "RNN")
-_RUNNERS = {
-    "keras": "Keras",
-    "onnx": "ONNX",
-    "onnx_basic": "ONNX, basic optimizations",
-    "onnx_off": "ONNX, no optimizations",
-    "onnx_1_thread": "ONNX, one thread",
-    "saved_model": "SavedModel",
-}
 _SECTIONS = {
     "failures": "Failures",
     "test-split": "Real test data",
+    "drift": "Error against the number of steps",
+    "relations": "Each runtime with itself",
     "cases": "Every case",
     "errors": "Size of the errors",
     "confusion": "Right and wrong by class",
@@ -46,7 +57,7 @@ _SECTIONS = {
     "provenance": "Provenance",
 }
 _SHOWN_METRICS = ("test_accuracy", "majority_accuracy")
-_OPTIONAL = ("tolerance", "test_split", "errors", "onnx", "layers", "contract", "metrics", "training",
+_OPTIONAL = ("tolerance", "test_split", "errors", "drift", "where", "onnx", "layers", "contract", "metrics", "training",
              "classification", "examples", "figures", "reached", "versions", "source")  # fmt: skip
 
 
@@ -58,22 +69,26 @@ def render_report(document: Mapping[str, Any]) -> str:
     Args:
         document: Content of `report.json`. `name`, `created`, `equivalent`, `worst` and `cases` are needed; `source`,
             `tolerance`, `test_split`, `errors`, `onnx`, `layers`, `contract`, `metrics`, `training`, `classification`,
-            `examples`, `figures`, `reached` and `versions` may be absent or None. Numbers that JSON does not have are
-            the strings "NaN" and "Infinity". `training.best_epoch` counts from 1.
+            `examples`, `figures`, `reached`, `versions`, `drift` and `where` may be absent or None. Numbers that JSON
+            does not have are the strings "NaN" and "Infinity". `training.best_epoch` counts from 1.
 
     Returns:
         The HTML text, the same for the same document.
     """
     part: dict[str, Any] = {key: document.get(key) or None for key in _OPTIONAL}
-    cases = _worst_first(document["cases"])
-    split = [{"case": f"real test data, {row['rows']} rows"} | row for row in part["test_split"] or ()]
-    failures = [row for row in _worst_first([*cases, *split]) if not row["passed"]]
+    cases = worst_first(comparison(row) for row in document["cases"])
+    split = [comparison(row, case=f"{REAL_DATA}, {row['rows']:,} rows") for row in part["test_split"] or ()]
+    failures = [row for row in worst_first([*cases, *split]) if not row.passed]
     equivalent = bool(document["equivalent"] and cases) and not failures
-    worst = _worst(document.get("worst"), failures, cases)
+    worst = worst_of(document.get("worst"), failures, [*cases, *split])
     tolerance = part["tolerance"] or {}
+    plots = drift_plots(part["drift"])
+    related = relations(cases)
     present: dict[str, object] = {
         "failures": failures,
-        "test-split": part["test_split"],
+        "test-split": split,
+        "drift": plots,
+        "relations": related,
         "cases": cases,
         "errors": part["errors"],
         "confusion": part["classification"],
@@ -89,11 +104,21 @@ def render_report(document: Mapping[str, Any]) -> str:
         created=document["created"],
         equivalent=equivalent,
         cases=cases,
-        failures=failures,
-        case_count=len({row["case"] for row in cases}),
+        failures=shown_failures(failures),
+        failure_count=len(failures),
+        most_failures=MOST_FAILURES,
+        failure_words=failure_words(failures),
+        case_count=len({row.case for row in cases if not row.relation}),
         worst=worst,
-        named_cases=any(row["case"] != _usual_name(row) for row in cases),
+        where=None if equivalent else part["where"],
+        columns=case_columns(cases),
+        runners=sorted({row.runner for row in cases}, key=runner_name),
+        told_runners=" and ".join(runtimes(sorted({row.runner for row in cases}))),
         sections={key: title for key, title in _SECTIONS.items() if present[key]},
+        drift_plots=plots,
+        relations=related,
+        split=split,
+        tasks=tasks(part["test_split"] or (), (part["contract"] or {}).get("outputs") or ()),
         panels=history_panels(part["training"] or {}),
         histograms=histograms(part["errors"] or {}, _smallest_limit(cases, tolerance)),
         headroom=_headroom(worst, tolerance),
@@ -124,45 +149,23 @@ def write_report(document: Mapping[str, Any], directory: Path) -> None:
             raise OutputError(f"{directory / name}: the report cannot be written: {error.strerror or error}") from error
 
 
-def _worst_first(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Failed rows before passed ones, each from the largest difference down; one that is no number is the largest."""
-
-    def badness(row: Mapping[str, Any]) -> tuple[bool, float]:
-        difference = number(row.get("max_abs"))
-        return row["passed"], -math.inf if math.isnan(difference) else -difference
-
-    return sorted(rows, key=badness)
-
-
-def _worst(
-    named: Mapping[str, Any] | None, failures: Sequence[Mapping[str, Any]], cases: Sequence[Mapping[str, Any]]
-) -> Mapping[str, Any] | None:
-    """The row of the worst case, whole where it can be found; a failure always goes before what passed."""
-    candidates = failures or cases
-    if named is not None:
-        for row in candidates:
-            if all(row.get(key) == named.get(key) for key in ("case", "runner", "output")):
-                return row
-    return failures[0] if failures else named
-
-
-def _headroom(worst: Mapping[str, Any] | None, tolerance: Mapping[str, Any]) -> str:
+def _headroom(worst: Comparison | None, tolerance: Mapping[str, Any]) -> str:
     """How the worst difference compares with what is allowed there; empty where it is not well below."""
-    largest, fixed = number((worst or {}).get("max_abs")), number(tolerance.get("atol"))
-    if "rule" in tolerance:
-        share = number((worst or {}).get("severity"))
-        return f"{1 / share:,.0f} times smaller than what is allowed there" if 0 < share <= 0.5 else ""
-    if 0 < largest <= fixed / 2:
+    if worst is None:
+        return ""
+    largest, fixed = number(worst.max_abs), number(tolerance.get("atol"))
+    if 0 < worst.share <= 0.5:
+        return f"{1 / worst.share:,.0f} times smaller than what is allowed there"
+    if math.isnan(worst.share) and 0 < largest <= fixed / 2:
         return f"{fixed / largest:,.0f} times smaller than {plain(fixed)}, the fixed part of the limit"
     return ""
 
 
-def _smallest_limit(cases: Sequence[Mapping[str, Any]], tolerance: Mapping[str, Any]) -> float:
+def _smallest_limit(cases: Sequence[Comparison], tolerance: Mapping[str, Any]) -> float:
     """The limit that the histogram shows: the fixed part, or the smallest of all cases."""
     if "rule" not in tolerance:
         return number(tolerance.get("atol"))
-    limits = [number(row.get("limit")) for row in cases]
-    return min((limit for limit in limits if limit > 0), default=math.nan)
+    return min((row.limit for row in cases if row.limit > 0), default=math.nan)
 
 
 def _onnx_note(onnx: Mapping[str, Any]) -> str:
@@ -186,11 +189,6 @@ def _changed_words(test_split: Sequence[Mapping[str, Any]]) -> str:
     if not changed:
         return ""
     return "no class changed" if not any(changed) else f"up to {max(changed)} classes changed"
-
-
-def _usual_name(row: Mapping[str, Any]) -> str:
-    """What a case is called when its columns already say everything."""
-    return f"batch={row.get('batch')} time={row.get('time')} mask={row.get('mask')}"
 
 
 def _time_input(contract: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -219,7 +217,10 @@ def _environment() -> Environment:
         "difference": _difference,
         "sort_key": _sort_key,
         "percent": _percent,
-        "runner": _runner,
+        "runner": runner_name,
+        "relation": relation_name,
+        "share": _share,
+        "limit": _limit,
         "date": _date,
         "csp_hash": _csp_hash,
         "recurrent": _recurrent,
@@ -231,10 +232,6 @@ def _percent(share: object) -> str:
     return f"{number(share) * 100:.1f}\u00a0%"
 
 
-def _runner(name: str) -> str:
-    return _RUNNERS.get(name, name)
-
-
 def _difference(value: object) -> str:
     """A difference in two digits, so that a column of them is read by its exponents."""
     size = number(value)
@@ -244,6 +241,27 @@ def _difference(value: object) -> str:
         return plain(size, digits=3)
     mantissa, exponent = f"{size:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
+
+
+def _limit(value: float) -> str:
+    return "–" if math.isnan(value) else _difference(value)
+
+
+def _share(value: object) -> str:
+    """How much of a limit is used: a percentage, or how many times it is exceeded."""
+    size = number(value)
+    if value is None or math.isnan(size):
+        return "–"
+    if size > 1:
+        return "infinite" if math.isinf(size) else times(size)
+    # Nothing that is not nothing is told as that, and nothing below the limit as all of it.
+    return (
+        f"{size * 100:.0f}\u00a0%"
+        if size == 0 or 0.01 <= size <= 0.99
+        else "< 1\u00a0%"
+        if size < 0.5
+        else "> 99\u00a0%"
+    )
 
 
 def _sort_key(value: object) -> str:

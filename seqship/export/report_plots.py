@@ -105,6 +105,11 @@ def number(value: object) -> float:
     return math.nan if value is None else float(value)  # pyright: ignore[reportArgumentType]
 
 
+def or_infinite(value: float) -> float:
+    """The same, but for NaN, which is as bad as can be wherever things are put in order."""
+    return math.inf if math.isnan(value) else value
+
+
 def plain(value: object, digits: int = 6) -> str:
     """A number without what carries no meaning: 1e-05 becomes "1e-5"."""
     if value is None:
@@ -114,6 +119,13 @@ def plain(value: object, digits: int = 6) -> str:
         return "NaN" if math.isnan(size) else "infinite"
     mantissa, e, exponent = f"{size:.{digits}g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if e else mantissa
+
+
+def times(size: float) -> str:
+    """How many times, in three digits: "1.5 times", "11,300 times"."""
+    if not 1000 <= size < 1e9:
+        return f"{plain(size, 3)} times"
+    return f"{float(f'{size:.3g}'):,.0f} times"
 
 
 def history_panels(training: Mapping[str, Any]) -> list[Panel]:

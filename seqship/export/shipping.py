@@ -18,6 +18,7 @@ from seqship.export.audit import LayerAudit
 from seqship.export.bundle import (
     CASES_FILE,
     FORMAT,
+    INT8_FILE,
     ONNX_FILE,
     PARTS,
     SAVED_MODEL,
@@ -25,13 +26,16 @@ from seqship.export.bundle import (
     Bundle,
     write_manifest,
 )
-from seqship.export.cases import Padding, grid
+from seqship.export.cases import Padding
 from seqship.export.deployment_files import FOLDER, deployment_of, write_deployment_files
 from seqship.export.divergence import Divergence, find_divergence, layer_reference
 from seqship.export.equivalence import EquivalenceReport, check_equivalence
 from seqship.export.graph_signature import gpu_operations
 from seqship.export.inspection import inspect_model
 from seqship.export.onnx import OnnxExport, to_onnx
+from seqship.export.quantization import check_quantization, write_int8
+from seqship.export.quantization_proof import prove_int8
+from seqship.export.quantized_bundle import NOTHING, told
 from seqship.export.recording import save_recorded
 from seqship.export.report import write_report
 from seqship.export.saved_model import SavedModelExport, to_saved_model
@@ -65,6 +69,7 @@ def ship(
     padding: Padding = "any",
     allow_loop: bool = True,
     require_cudnn: bool = False,
+    quantize: str | None = None,
     source: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
     parts: Mapping[str, Part] | None = None,
@@ -89,6 +94,8 @@ def ship(
             proof has no other masks.
         allow_loop: Whether a recurrent layer without an ONNX operator may become a Loop.
         require_cudnn: Whether every recurrent layer must be one that cuDNN can run.
+        quantize: "int8" writes the ONNX file a second time with int8 weights, and proves it (`quantization_proof`); the
+            models in `parts` stay as they are.
         source: Where the model comes from, for the manifest.
         facts: More of the report: `metrics`, `reached`, `training`, `classification`, `examples`, `figures`.
         parts: Models that belong to this one, each a bundle of its own in `parts/NAME`.
@@ -109,6 +116,7 @@ def ship(
         raise ModelError(f"padding must be {' or '.join(get_args(Padding))}, got {padding!r}")
     if seed < 0:
         raise ModelError(f"the seed must be 0 or more, got {seed}")
+    check_quantization(quantize, formats)
     target = Path(directory).absolute()  # Where the working directory itself is replaced, "." is the old one.
     if isinstance(model, SavedGraph):
         _require_reference(model)
@@ -120,7 +128,7 @@ def ship(
     if require_cudnn:
         _require_cudnn(layers)
     with write_directory(target, force=force) as folder:
-        onnx, saved = None, None
+        onnx, saved, int8 = None, None, None
         steps = len(formats) + 1
         if "onnx" in formats:
             progress("exporting to ONNX", 0, steps)
@@ -128,6 +136,7 @@ def ship(
                 model, folder / ONNX_FILE, opset=opset, padding=padding, allow_loop=allow_loop, signature=signature
             )
             layers = onnx.audit
+            int8 = None if quantize is None else write_int8(onnx.path, folder / INT8_FILE, audit=onnx.audit)
         if "saved_model" in formats:
             progress("exporting to SavedModel", steps - 2, steps)
             saved = to_saved_model(model, folder / SAVED_MODEL, signature=signature, vectorizer=vectorizer)
@@ -137,10 +146,10 @@ def ship(
             saved_model=folder / SAVED_MODEL if "saved_model" in formats else None,
             onnx=folder / ONNX_FILE if onnx else None,
             data=data,
-            cases=grid(signature.inputs, padding=padding),
             padding=padding,
             seed=seed,
             signature=signature,
+            vectorizer=vectorizer,
             progress=progress,
         )
         created = now()
@@ -148,7 +157,13 @@ def ship(
         save_recorded(proof.recorded, folder / CASES_FILE)
         document = _document(model, name, created, signature, onnx, layers, source or {"kind": "memory"}, facts or {})
         where = None if onnx is None or isinstance(model, SavedGraph) else _where(model, signature, onnx.path, proof)
-        write_report(document | proof.to_json() | ({} if where is None else {"where": where.to_json()}), folder)
+        where_json = {} if where is None else {"where": where.to_json()}
+        told_int8 = NOTHING
+        if onnx is not None and int8 is not None:
+            fields = {"inputs": signature.inputs, "outputs": signature.outputs}
+            int8_proof = prove_int8(onnx.path, int8.path, proof.recorded, **fields, data=data, progress=progress)
+            told_int8 = told(int8, int8_proof, created)
+        write_report(document | proof.to_json() | where_json | told_int8.report, folder)
         manifest = {key: document[key] for key in ("name", "created", "versions", "source", "contract")}
         manifest |= {"version": "1", "padding": padding, "signatures": _signatures(saved)}
         manifest |= {"onnx": document["onnx"], "audit": document["layers"], "metrics": document["metrics"]}
@@ -187,7 +202,7 @@ def ship(
         if training := document.get("training"):
             manifest["training"] = {key: value for key, value in training.items() if key != "history"}
         judged = verdict(proof, created) | ({} if where is None else {"where": where.sentence()})
-        write_manifest(folder, manifest | {"equivalence": judged})
+        write_manifest(folder, manifest | told_int8.manifest | {"equivalence": judged})
     return Bundle(Path(directory), json.loads((target / "manifest.json").read_text(encoding="utf-8")))
 
 

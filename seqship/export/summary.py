@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from seqship.export.bundle import PARTS, Bundle
+from seqship.export.int8_summary import int8_rows
 
 
 def summary(bundle: Bundle) -> dict[str, Any]:
     """Returns what `ship`, `export` and `verify` print with `--json`."""
     proof, onnx = bundle.manifest["equivalence"], bundle.manifest.get("onnx")
     worst = proof.get("worst")
-    return {
+    document = {
         "bundle": str(bundle.path),
         "equivalent": bundle.equivalent,
         "worst": worst and {key: worst[key] for key in ("runner", "case", "output", "max_abs", "max_rel")},
@@ -19,6 +20,10 @@ def summary(bundle: Bundle) -> dict[str, Any]:
         "onnx": onnx and {key: onnx[key] for key in ("operators", "loops", "opset")},
         "metrics": bundle.manifest.get("metrics", {}),
     }
+    if int8 := bundle.manifest.get("int8"):
+        keys = ("passed", "bytes", "float_bytes", "operators", "layers", "cases", "largest", "first_failure", "data")
+        document["int8"] = {key: int8.get(key) for key in keys}
+    return document
 
 
 def summary_rows(bundle: Bundle) -> list[tuple[str, str]]:
@@ -41,6 +46,8 @@ def summary_rows(bundle: Bundle) -> list[tuple[str, str]]:
     rows.append(("verdict", _verdict(manifest["equivalence"])))
     if where := manifest["equivalence"].get("where"):
         rows.append(("where", str(where)))
+    if int8 := manifest.get("int8"):
+        rows += int8_rows(int8)
     rows += [("", f"{PARTS}/{name}: {_verdict(proof)}") for name, proof in (manifest.get("parts") or {}).items()]
     return [*rows, ("bundle", str(bundle.path))]
 

@@ -21,15 +21,19 @@ from seqship.export.bundle import (
     unnamed_files,
     write_manifest,
 )
+from seqship.export.cases import finite_rows
 from seqship.export.data_agreement import TEST_DATA
 from seqship.export.divergence import Divergence
 from seqship.export.equivalence import EquivalenceReport, compare_runners
 from seqship.export.graph_divergence import find_graph_divergence
 from seqship.export.oracle import Oracle, saved_model_oracle
+from seqship.export.quantized_bundle import Int8Told, verify_int8
+from seqship.export.quick_cases import quick_cases
 from seqship.export.recording import load_recorded
 from seqship.export.report import write_report
-from seqship.export.runners import Runner, onnx_runners, saved_model_runner
+from seqship.export.runners import ONNX_RUNNER, SAVED_MODEL_RUNNER, Runner, onnx_runners, saved_model_runners
 from seqship.export.shipping import now, verdict
+from seqship.export.text_cases import with_texts
 from seqship.export.tolerance import Tolerance
 from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.spec import Field
@@ -64,32 +68,74 @@ def verify(
         TamperedError: A file is missing or changed, or (with `strict`) one is there that the manifest does not name.
         ModelError: A file cannot be loaded in its runtime.
     """
-    bundle = read_bundle(path)
-    if strict and (extra := unnamed_files(bundle)):
-        raise TamperedError(f"{bundle.path}: {extra[0]} is not named by the manifest; remove it or drop --strict")
-    if CASES_FILE not in bundle.manifest["files"]:
-        raise BundleError(f"{bundle.path} holds no {CASES_FILE}: there is nothing to verify it with")
-    runners: dict[str, Runner] = {}
-    if bundle.saved_model is not None:
-        runners["saved_model"] = saved_model_runner(bundle.saved_model)
-    if bundle.onnx is not None:
-        runners |= onnx_runners(bundle.onnx)
-    if not runners:
-        raise BundleError(f"{bundle.path} holds neither {ONNX_FILE} nor {SAVED_MODEL}: there is nothing to verify")
+    bundle = _checked(path, strict=strict)
+    runners = _runners(bundle)
     oracle = None
     if data is not None and bundle.saved_model is not None:
         oracle = _oracle(bundle.saved_model, bundle.inputs)
+    recorded = load_recorded(bundle.path / CASES_FILE)
     proof = compare_runners(
-        load_recorded(bundle.path / CASES_FILE),
+        recorded,
         runners,
-        reference=runners.get("saved_model") or runners["onnx"],
+        reference=runners.get(SAVED_MODEL_RUNNER) or runners[ONNX_RUNNER],
         oracle=oracle,
         inputs=bundle.inputs,
         data=data,
         tolerance=tolerance,
         progress=progress,
     )
-    return _rewrite(bundle, proof, _where(bundle, proof)), proof
+    int8 = verify_int8(bundle, recorded, now(), data=data, progress=progress)
+    return _rewrite(bundle, proof, _where(bundle, proof), int8), proof
+
+
+def verify_quickly(
+    path: str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    tolerance: Tolerance | None = None,
+    progress: Progress = silent,
+) -> tuple[Bundle, EquivalenceReport]:
+    """Runs a few cases that have each condition once, in TensorFlow and in onnxruntime as it comes.
+
+    The bundle stays as it is: what it says was shown by more than this.
+
+    Args:
+        path: The bundle.
+        strict: Whether a file that the manifest does not name is refused.
+        tolerance: A fixed one instead of the limits that the cases were recorded with.
+        progress: Told how far it is.
+
+    Raises:
+        SeqshipError: As `verify` does.
+    """
+    bundle = _checked(path, strict=strict)
+    plain = (SAVED_MODEL_RUNNER, ONNX_RUNNER)
+    runners = {name: runner for name, runner in _runners(bundle).items() if name in plain}
+    recorded = quick_cases(load_recorded(bundle.path / CASES_FILE))
+    return bundle, compare_runners(recorded, runners, tolerance=tolerance, progress=progress)
+
+
+def _checked(path: str | os.PathLike[str], *, strict: bool) -> Bundle:
+    """Reads a bundle that holds cases, and whose files are what its manifest says."""
+    bundle = read_bundle(path)
+    if strict and (extra := unnamed_files(bundle)):
+        raise TamperedError(f"{bundle.path}: {extra[0]} is not named by the manifest; remove it or drop --strict")
+    if CASES_FILE not in bundle.manifest["files"]:
+        raise BundleError(f"{bundle.path} holds no {CASES_FILE}: there is nothing to verify it with")
+    return bundle
+
+
+def _runners(bundle: Bundle) -> dict[str, Runner]:
+    """Opens the files of a bundle in their runtimes."""
+    runners: dict[str, Runner] = {}
+    if bundle.saved_model is not None:
+        runners |= saved_model_runners(bundle.saved_model, bundle.inputs, bundle.outputs)
+    if bundle.onnx is not None:
+        runners |= onnx_runners(bundle.onnx)
+    if not runners:
+        raise BundleError(f"{bundle.path} holds neither {ONNX_FILE} nor {SAVED_MODEL}: there is nothing to verify")
+    vectorizer = bundle.vectorizer()
+    return runners if vectorizer is None else with_texts(runners, vectorizer, bundle.inputs[0])
 
 
 def _where(bundle: Bundle, proof: EquivalenceReport) -> Divergence | None:
@@ -122,10 +168,11 @@ def verify_served(
         BundleError: The path is no bundle, or holds no cases.
         TamperedError: A file is missing or changed.
     """
-    bundle = read_bundle(path)
-    if CASES_FILE not in bundle.manifest["files"]:
-        raise BundleError(f"{bundle.path} holds no {CASES_FILE}: there is nothing to verify it with")
-    recorded = load_recorded(bundle.path / CASES_FILE)
+    bundle = _checked(path, strict=False)
+    # What a server makes of a NaN or of an unknown token id is its own affair: seqship's and JSON have no such numbers.
+    recorded = [
+        case for case in load_recorded(bundle.path / CASES_FILE) if case.expected and finite_rows(case.feed) is None
+    ]
     return bundle, compare_runners(recorded, runners, tolerance=tolerance, progress=progress)
 
 
@@ -136,7 +183,7 @@ def _oracle(saved_model: Path, inputs: Sequence[Field]) -> Oracle | None:
         return None
 
 
-def _rewrite(bundle: Bundle, proof: EquivalenceReport, where: Divergence | None) -> Bundle:
+def _rewrite(bundle: Bundle, proof: EquivalenceReport, where: Divergence | None, int8: Int8Told) -> Bundle:
     """Puts a copy with the new verdict in the bundle's place, at once."""
     report = json.loads((bundle.path / "report.json").read_text(encoding="utf-8"))
     parts, judged = proof.to_json(), verdict(proof, now())
@@ -163,9 +210,9 @@ def _rewrite(bundle: Bundle, proof: EquivalenceReport, where: Divergence | None)
             if name not in REPORT_FILES:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 _link_or_copy(target / name, folder / name)
-        write_report(report | parts, folder)
+        write_report(report | parts | int8.report, folder)
         manifest = {key: value for key, value in bundle.manifest.items() if key != "files"}
-        write_manifest(folder, manifest | {"equivalence": judged})
+        write_manifest(folder, manifest | int8.manifest | {"equivalence": judged})
         for name in unnamed_files(bundle):  # Not ours, so not named; and not ours to remove.
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             _link_or_copy(target / name, folder / name)

@@ -69,7 +69,7 @@ def _feeds(inputs: Sequence[Field], data: Sequences | None, seed: int) -> Iterat
             if field.has_time or len(row) == field.shape[1]:
                 yield {field.name: row.reshape(1, len(row), *field.shape[2:]).astype(field.dtype)}
         return
-    cases = grid(inputs, padding="any")
+    cases = [case for case in grid(inputs) if case.values == "data"]
     batch = min(case.batch for case in cases)
     for time in sorted({case.time for case in cases}):
         yield make_feed(Case(batch, time, "full"), inputs, seed=seed)

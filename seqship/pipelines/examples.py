@@ -207,7 +207,14 @@ class ArrayExamples:
         if array.ndim < 2 or array.dtype.kind not in "fiu":
             return None
         count = min(most, len(array))
-        return Sequences(tuple(array[:count]), np.zeros(count, np.int64), ("",), source=self.source)
+        rows, targets = tuple(array[:count]), self.targets[:count]
+        if targets.dtype.kind in "iu" and targets.ndim == 1 and targets.min() >= 0:
+            classes = tuple(map(str, range(int(self.targets.max()) + 1)))
+            return Sequences(rows, targets.astype(np.int64), classes, source=self.source)
+        unknown = np.zeros(count, np.int64)
+        return Sequences(
+            rows, unknown, ("",), source=self.source, targets=targets if targets.dtype.kind == "f" else None
+        )
 
 
 def _digest(*arrays: NDArray[Any]) -> str:

@@ -24,6 +24,8 @@ class Sequences:
         step_labels: Label of each step, one array a sequence, all of one numeric dtype, shaped (length,) or
             (length, outputs); None where a sequence has one label. Where they are given, batches hold them in place of
             `labels`.
+        targets: What a regression is to give for each sequence, shaped (n, ...), floating-point; None where there is no
+            such thing.
     """
 
     values: tuple[NDArray[Any], ...]
@@ -32,6 +34,7 @@ class Sequences:
     groups: NDArray[np.str_] | None = None
     source: str = ""
     step_labels: tuple[NDArray[Any], ...] | None = None
+    targets: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -52,11 +55,12 @@ class Sequences:
         groups = None if self.groups is None else self.groups[chosen]
         values = tuple(self.values[i] for i in chosen)
         step_labels = None if self.step_labels is None else tuple(self.step_labels[i] for i in chosen)
-        return Sequences(values, self.labels[chosen], self.classes, groups, self.source, step_labels)
+        targets = None if self.targets is None else self.targets[chosen]
+        return Sequences(values, self.labels[chosen], self.classes, groups, self.source, step_labels, targets)
 
 
 def merge(one: Sequences, other: Sequences) -> Sequences:
-    """Returns the sequences of both; groups and labels of steps are known where both know them.
+    """Returns the sequences of both; groups, labels of steps and targets are known where both know them.
 
     Args:
         one: Sequences.
@@ -66,4 +70,5 @@ def merge(one: Sequences, other: Sequences) -> Sequences:
     labels = np.concatenate([one.labels, other.labels])
     source = one.source if one.source == other.source else f"{one.source} and {other.source.split()[-1]}"
     both = None if one.step_labels is None or other.step_labels is None else one.step_labels + other.step_labels
-    return Sequences(one.values + other.values, labels, one.classes, groups, source, both)
+    targets = None if one.targets is None or other.targets is None else np.concatenate([one.targets, other.targets])
+    return Sequences(one.values + other.values, labels, one.classes, groups, source, both, targets)

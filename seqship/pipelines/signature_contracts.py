@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqship.pipelines.spec import BATCH, Field
-from seqship.wire.signature_names import CLASSIFY, PREDICT, REGRESS
+from seqship.pipelines.spec import BATCH, STATE_PREFIX, Field
+from seqship.wire.signature_names import CLASSIFY, PREDICT, REGRESS, SERVING_DEFAULT, SERVING_TEXT, STREAM
 
 EXAMPLES = Field("inputs", "string", (BATCH,), unit="serialized tf.Example")
 """TF-Serving's Classify and Regress feed the input of this name (`servables/tensorflow/classifier.cc`)."""
 TEXT = Field("text", "string", (BATCH,), unit="raw text, UTF-8")
+
+
+def signature_for(feed: Mapping[str, NDArray[Any]], inputs: Sequence[Field]) -> str:
+    """Returns the signature that takes a feed of the model's inputs, of its states too, or of raw text.
+
+    Args:
+        feed: Arrays by name.
+        inputs: Contract of each input of the model.
+    """
+    own = any(field.name == TEXT.name and field.dtype == "string" for field in inputs)
+    if not own and set(feed) == {TEXT.name} and feed[TEXT.name].dtype.kind in "SUO":
+        return SERVING_TEXT
+    return STREAM if any(name.startswith(STATE_PREFIX) for name in feed) else SERVING_DEFAULT
 
 
 def is_feature(field: Field) -> bool:

@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from seqship.errors import BundleError, DataError, DependencyError, ProofError
-from seqship.export.bundle import ONNX_FILE, read_bundle, read_contract
+from seqship.export.bundle import INT8_FILE, ONNX_FILE, Bundle, read_bundle, read_contract
 from seqship.pipelines.pad import pad_right
 from seqship.pipelines.plan import length_octiles, plan_batches
 from seqship.pipelines.signature_contracts import score_of_each_class
@@ -61,6 +61,7 @@ class Predictor:
         *,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
+        int8: bool = False,
     ) -> None:
         """Opens a bundle, whose digests are checked, or an ONNX file that seqship wrote.
 
@@ -69,11 +70,12 @@ class Predictor:
             providers: onnxruntime's execution providers in order of preference; the CPU if left out.
             threads: Threads of one call; onnxruntime's own choice if left out. Small recurrent models gain nothing by
                 more than one, which suffers least where the machine has other work.
+            int8: Whether the bundle's file with int8 weights is opened, if that has passed its own proof.
 
         Raises:
             BundleError: It is neither.
             DependencyError: The installed onnxruntime lacks a provider.
-            ProofError: The bundle's runtimes do not compute the same.
+            ProofError: The bundle's runtimes do not compute the same, or its int8 file is not what int8 makes of it.
             TamperedError: A file of the bundle is missing or changed.
         """
         available: list[str] = onnxruntime.get_available_providers()
@@ -82,6 +84,8 @@ class Predictor:
         location = Path(path)
         self.vectorizer: TextVectorizer | None = None
         if location.is_file():
+            if int8:
+                raise BundleError(f"int8 is a choice between a bundle's files, {location} is one file; give the bundle")
             model, fields = location, None
         else:
             bundle = read_bundle(location)
@@ -89,7 +93,7 @@ class Predictor:
                 raise ProofError(f"{location} is not proven equivalent; see its report.html")
             if bundle.onnx is None:
                 raise BundleError(f"{location} holds no {ONNX_FILE}; export it with --formats saved_model,onnx")
-            model, fields = bundle.onnx, (bundle.inputs, bundle.outputs)
+            model, fields = _int8_file(bundle) if int8 else bundle.onnx, (bundle.inputs, bundle.outputs)
             self.vectorizer = bundle.vectorizer()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # Its errors are raised; they need not be printed, too.
@@ -262,6 +266,14 @@ class Predictor:
             return Prediction(outputs)
         scores = score_of_each_class(outputs[field.name])
         return Prediction(outputs, tuple(names[i] for i in scores.argmax(axis=1)), scores)
+
+
+def _int8_file(bundle: Bundle) -> Path:
+    if bundle.int8 is None:
+        raise BundleError(f"{bundle.path} holds no {INT8_FILE}; export it with --quantize int8")
+    if not bundle.int8_passed:
+        raise ProofError(f"{bundle.int8} is not what int8 makes of the model; see the bundle's report.json")
+    return bundle.int8
 
 
 def _alike(members: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:

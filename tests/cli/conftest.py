@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 from seqship.__main__ import run
 from seqship.models.flavour import load_flavour
 from seqship.pipelines import synthetic_heartbeats
+from tests.few_cases import few_cases as a_few
 
 SAMPLES = 187
 
@@ -123,9 +124,10 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def few_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_cases() -> Generator[None]:
     """Makes exports in this process prove themselves on a few cases."""
-    monkeypatch.setattr("seqship.export.cases.grid.__kwdefaults__", {"batches": (1, 3), "times": (1, 7)})
+    with a_few((1, 3), (1, 7)):
+        yield
 
 
 def listing(folder: Path) -> list[str]:

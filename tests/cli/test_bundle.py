@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,7 +58,9 @@ def test_what_was_shipped_holds(seqship: Call, bundle: Path) -> None:
     assert (said.returncode, said.stderr) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in said.stdout.splitlines())
     assert list(lines) == ["trained", "accuracy", "recall", "onnx", "verdict", "bundle"]
-    assert lines["verdict"].startswith("equivalent over 36 cases and 28 rows of test data; largest difference ")
+    cases = before["equivalence"]["cases"]
+    assert cases > 60
+    assert lines["verdict"].startswith(f"equivalent over {cases} cases and 28 rows of test data; largest difference ")
     assert lines["bundle"] == str(bundle)
     after = manifest(bundle)
     assert set(digests(bundle)) == set(files)
@@ -90,13 +93,38 @@ def test_verify_for_machines_and_over_data(seqship: Call, bundle: Path, beats: P
     assert (said.returncode, said.stderr) == (0, "")
     document = json.loads(said.stdout)
     assert set(document) == {"bundle", "equivalent", "worst", "cases", "onnx", "metrics"}
-    assert (document["bundle"], document["equivalent"], document["cases"]) == (str(bundle), True, 36)
+    cases = manifest(bundle)["equivalence"]["cases"]
+    assert (document["bundle"], document["equivalent"], document["cases"]) == (str(bundle), True, cases)
     assert manifest(bundle)["equivalence"]["rows"] == 140
     report = json.loads((bundle / "report.json").read_text())
     assert {row["rows"] for row in report["test_split"]} == {140}
     said = seqship("verify", bundle, "--data", "none.csv")
     assert (said.returncode, said.stdout) == (2, "")
     assert said.stderr.startswith("seqship: error: none.csv does not exist; ")
+
+
+def test_a_quick_check_leaves_the_bundle_as_it_is(seqship: Call, bundle: Path, beats: Path) -> None:
+    before = digests(bundle)
+    said = seqship("verify", bundle, "--quick")
+    assert (said.returncode, said.stderr) == (0, "")
+    lines = dict(line.split(maxsplit=1) for line in said.stdout.splitlines())
+    assert lines["bundle"] == str(bundle)
+    quick = re.fullmatch(r"equivalent over (\d+) cases", lines["verdict"])
+    assert quick
+    assert 10 <= int(quick[1]) < manifest(bundle)["equivalence"]["cases"] / 2
+    change_a_weight(bundle)
+    changed = digests(bundle)
+    said = seqship("verify", bundle, "--quick", "--json")
+    assert (said.returncode, said.stderr) == (1, "")
+    document = json.loads(said.stdout)
+    assert (document["bundle"], document["equivalent"]) == (str(bundle), False)
+    assert document["worst"]["runner"] == "onnx"
+    assert digests(bundle) == changed != before
+    for option, value in (("--data", str(beats)), ("--url", "http://127.0.0.1:1")):
+        said = seqship("verify", bundle, "--quick", option, value)
+        assert (said.returncode, said.stdout) == (2, "")
+        assert said.stderr.count("\n") == 1
+        assert "--quick" in said.stderr
 
 
 def test_data_of_a_model_of_ones_own_is_what_predict_takes(
@@ -107,7 +135,7 @@ def test_data_of_a_model_of_ones_own_is_what_predict_takes(
     data.write_text('[0.5, 2]\n[[1], [2], [3]]\n{"signal": [7]}\n')
     said = seqship("verify", out, "--data", data)
     assert (said.returncode, said.stderr) == (0, "")
-    assert "equivalent over 28 cases and 3 rows of test data" in said.stdout
+    assert "equivalent over 43 cases and 3 rows of test data" in said.stdout
     np.savez(tmp_path / "data.npz", np.array([[1, 2, -1], [3, -1, -1]]))
     assert seqship("verify", out, "--data", tmp_path / "data.npz").returncode == 0
     for text, message in (
@@ -152,7 +180,7 @@ def test_a_changed_weight_is_convicted_though_its_digest_was_repaired(seqship: C
     lines = said.stdout.splitlines()
     (verdict,) = (line for line in lines if line.startswith("verdict"))
     assert " NOT equivalent: " in verdict
-    assert " comparisons differ over 36 cases; worst " in verdict
+    assert f" comparisons differ over {manifest(bundle)['equivalence']['cases']} cases" in verdict
     assert "at onnx, batch=" in verdict
     failures = [line for line in lines if line.startswith("  ") and "differs" in line]
     assert failures

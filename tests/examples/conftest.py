@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from seqship.models.flavour import load_flavour
+from tests.few_cases import few_cases
 from tests.serving.server.models import MODELS, weighted
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -47,8 +48,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
             weighted(load_flavour(3).keras.Sequential(layers) if isinstance(layers, list) else layers),
             options,
         )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seqship.export.cases.grid.__kwdefaults__", {"batches": (1, 2), "times": (1, 5)})
+    with few_cases((1, 2), (1, 5)):
         for name, (model, options) in made.items():
             assert ship(model, folder / name, name=name, **options).equivalent
     return {name: folder / name for name in made}

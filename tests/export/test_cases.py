@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from typing import get_args
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqship.export.cases import BATCHES, TIMES, Case, MaskKind, ValueKind, case_mask, covering, grid, make_feed
+from seqship.export.cases import (
+    BATCHES,
+    TIMES,
+    Case,
+    MaskKind,
+    ValueKind,
+    case_mask,
+    covering,
+    finite_rows,
+    grid,
+    make_feed,
+)
 from seqship.pipelines.spec import TOKEN_ID, Field
 
 SIGNAL = Field("signal", "float32", ("batch", "time", 2), pad_value=-1.0, minimum=0.0, maximum=1.0)
@@ -19,8 +32,8 @@ KINDS: tuple[MaskKind, ...] = get_args(MaskKind)
 
 def test_every_pair_of_conditions_is_in_a_case() -> None:
     cases = grid([SIGNAL])
-    assert len(cases) == len(set(cases)) == 36
-    kinds: tuple[ValueKind, ...] = ("data", "zeros", "saturating", "tiny")
+    assert len(cases) == len(set(cases)) == 45
+    kinds: tuple[ValueKind, ...] = ("data", "zeros", "saturating", "tiny", "nan", "infinite")
     axes = {"batch": BATCHES, "time": TIMES, "mask": KINDS, "values": kinds}
     for one, other in itertools.combinations(axes, 2):
         found = {(getattr(case, one), getattr(case, other)) for case in cases}
@@ -51,12 +64,79 @@ def test_a_fixed_length_and_a_fixed_batch() -> None:
     assert {(case.batch, case.time) for case in grid([fixed])} == {(batch, 9) for batch in BATCHES}
     both = grid([Field("signal", "float32", (4, 9, 2))])
     assert {(case.batch, case.time, case.mask) for case in both} == {(4, 9, "full")}
-    assert {case.values for case in both} == {"data", "zeros", "saturating", "tiny"}
+    assert {case.values for case in both} == {"data", "zeros", "saturating", "tiny", "nan", "infinite"}
 
 
 def test_token_ids_have_no_zeros_but_extremes() -> None:
     tokens = Field("tokens", "int32", ("batch", "time"), TOKEN_ID, 0.0, 1.0, 4.0)
-    assert {case.values for case in grid([tokens])} == {"data", "extreme"}
+    assert {case.values for case in grid([tokens])} == {"data", "extreme", "vocabulary", "out-of-vocabulary"}
+
+
+def test_every_token_id_is_in_a_case_and_one_too_many() -> None:
+    tokens = Field("tokens", "int32", ("batch", "time"), TOKEN_ID, 0.0, 1.0, 19_999.0)
+    score = Field("score", "float32", ("batch", 1))
+    every, beyond = grid([tokens], outputs=[score])[-2:]
+    assert (every.name, beyond.name) == (
+        "batch=2500 time=8 mask=full values=vocabulary",
+        "batch=2 time=8 mask=full values=out-of-vocabulary",
+    )
+    assert set(np.unique(make_feed(every, [tokens], seed=0)["tokens"])) == set(range(1, 20_000))
+    ids = make_feed(beyond, [tokens], seed=0)["tokens"]
+    assert ids.max() == 20_000
+    assert (ids == 20_000).sum() == 1
+    # A model that makes much of every id is given fewer, from the whole of the vocabulary.
+    wide = Field("next", "float32", ("batch", "time", 20_000))
+    fewer = grid([tokens], outputs=[wide])[-2]
+    assert fewer.batch == 26
+    ids = make_feed(fewer, [tokens], seed=0)["tokens"]
+    assert (ids.min(), ids.max(), len(np.unique(ids))) == (1, 19_999, 26 * 8)
+    fixed = Field("tokens", "int32", (4, 5), TOKEN_ID, 0.0, 1.0, 19_999.0)
+    assert (grid([fixed])[-1].batch, grid([fixed])[-2].batch, grid([fixed])[-2].time) == (4, 4, 5)
+    assert "vocabulary" not in {case.values for case in grid([Field("tokens", "int32", ("batch", "time"), TOKEN_ID)])}
+
+
+def test_lengths_of_the_data_are_in_cases() -> None:
+    lengths = np.random.default_rng(0).integers(20, 401, 3000)
+    cases = grid([SIGNAL], lengths=lengths)
+    typical = int(np.median(lengths))
+    assert {(case.mask, case.time) for case in cases} >= {(mask, typical * n) for mask in KINDS for n in (1, 2)}
+    times = {case.time for case in cases}
+    assert {19, 20, 21} & times == set()  # The shortest is no boundary.
+    assert {399, 400, 401} < times
+    assert len(times) >= len(TIMES) + 2 + 3 * 7
+    # Few steps for a length that one case is enough for.
+    assert max(case.batch for case in cases if case.time not in (*TIMES, typical, 2 * typical)) == 7
+    fixed = grid([Field("signal", "float32", ("batch", 9, 2))], lengths=lengths)
+    assert {case.time for case in fixed} == {9}
+    assert grid([SIGNAL], lengths=np.zeros(0, np.int64)) == grid([SIGNAL])
+
+
+@pytest.mark.parametrize(("kind", "is_kind"), [("nan", np.isnan), ("infinite", np.isinf)])
+def test_one_number_that_is_none(kind: ValueKind, is_kind: Callable[[Any], Any]) -> None:
+    for mask in KINDS:
+        feed = make_feed(Case(7, 24, mask, values=kind), [SIGNAL], seed=0)
+        assert is_kind(feed["signal"]).sum() == (0 if mask == "all_empty" else 1)
+        good = finite_rows(feed)
+        assert good is None if mask == "all_empty" else good is not None and (~good).sum() == 1
+    tokens = Field("tokens", "int32", ("batch", "time"), TOKEN_ID, 0.0, 1.0, 4.0)
+    static = Field("age", "float32", ("batch",))
+    feed = make_feed(Case(7, 24, "full", values=kind), [tokens, static], seed=0)
+    assert is_kind(feed["age"]).sum() == 1
+    assert finite_rows(make_feed(Case(7, 24, "full"), [SIGNAL], seed=0)) is None
+
+
+def test_some_features_of_valid_steps_have_the_pad_value() -> None:
+    free = replace(SIGNAL, minimum=None, maximum=None)
+    case = Case(32, 50, "right")
+    padded = make_feed(case, [free], seed=0)["signal"] == -1
+    steps = padded.all(axis=2)
+    assert 0.02 < (padded.any(axis=2) & ~steps).mean() < 0.1
+    assert not (steps[:, :-1] & ~steps[:, 1:]).any()
+    # Never where the bounds say that data has no such value, nor where the step would be padding.
+    bound = make_feed(case, [SIGNAL], seed=0)["signal"] == -1
+    assert (bound.any(axis=2) == bound.all(axis=2)).all()
+    one = make_feed(Case(7, 24, "full"), [Field("x", "float32", ("batch", "time", 1), pad_value=0.5)], seed=0)["x"]
+    assert not (one == 0.5).any()
 
 
 def test_other_sizes_may_be_asked_for() -> None:

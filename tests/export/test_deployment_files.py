@@ -38,6 +38,7 @@ from seqship.pipelines.sequences import Sequences
 from seqship.pipelines.spec import Field
 from seqship.wire.config_text import parse_text
 from seqship.wire.messages import BatchingParameters, ModelServerConfig, MonitoringConfig
+from tests.few_cases import few_cases
 from tests.serving.server.process import served
 
 FILES = {"models.config", "batching_parameters.txt", "monitoring.config", "compose.yaml", "kubernetes.yaml",
@@ -88,8 +89,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = load_flavour(3).keras.Sequential(inputs)
     rows = tuple(np.full((steps, 2), 0.5, np.float32) for steps in (2, 9, 4))
     path = tmp_path_factory.mktemp("bundles") / "Two words"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seqship.export.cases.grid.__kwdefaults__", {"batches": (2,), "times": (5,)})
+    with few_cases((2,), (5,)):
         data = Sequences(rows, np.zeros(3, np.int64), ("a",))
         assert ship(model, path, name="two words", data=data).equivalent
     return path

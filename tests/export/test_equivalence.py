@@ -14,19 +14,20 @@ from onnx import numpy_helper
 
 from seqship.errors import ModelError
 from seqship.export import Case, check_equivalence, to_onnx, to_saved_model
-from seqship.export.cases import MaskKind
-from seqship.export.data_agreement import predict_sequences
+from seqship.export.cases import MaskKind, finite_rows, grid
+from seqship.export.data_agreement import over_data, predict_sequences
 from seqship.export.equivalence import EquivalenceReport, compare_runners
 from seqship.export.error_histogram import ErrorHistogram
 from seqship.export.oracle import Oracle, make_oracle
 from seqship.export.recording import RecordedCase, load_recorded, record_cases, save_recorded
 from seqship.export.runners import Outputs, Runner, keras_runner, onnx_runner, saved_model_runner
 from seqship.export.signature import ModelSignature, model_signature
+from seqship.export.tolerance import FLOAT32
 from seqship.models.flavour import Flavour
 from seqship.pipelines.sequences import Sequences
-from seqship.pipelines.spec import Field
+from seqship.pipelines.spec import TOKEN_ID, Field
 
-RUNNERS = {"saved_model", "onnx", "onnx_basic", "onnx_off", "onnx_1_thread"}
+RUNNERS = {"saved_model", "saved_model:tf_example", "onnx", "onnx_basic", "onnx_off", "onnx_1_thread"}
 FEW = tuple(Case(3, time, mask) for time in (1, 7) for mask in get_args(MaskKind))
 MASKED = {case.name for case in FEW if case.mask != "full"}
 
@@ -74,15 +75,30 @@ def test_a_right_export_passes_every_case(small: Any, exports: tuple[Path, Path]
     report = check_equivalence(small, saved_model=saved_model, onnx=path, data=real, seed=1, progress=progress)
     assert report
     assert report.failures == ()
-    assert len(report.recorded) == 36
-    assert len([one for one in report.agreements if not one.case.startswith("relation=")]) == 36 * 5
+    cases = {
+        case.name
+        for case in grid([Field("signal", "float32", ("batch", "time", 2), pad_value=-1.0)], lengths=real.lengths)
+    } | {"batch=32 time=24 mask=searched values=adversary"}
+    assert {case.case for case in report.recorded} == cases
+    assert len([one for one in report.agreements if not one.case.startswith("relation=")]) == len(cases) * 6
     assert {agreement.runner for agreement in report.agreements} == RUNNERS
     assert report.worst is not None
     assert report.worst.severity < 0.5
-    assert (36, 36) in told
-    elements = sum(case.expected["scores"].size for case in report.recorded) + len(real) * 3
+    assert {(len(cases) - 1, len(cases) - 1), (len(cases), len(cases)), (24, 24)} <= set(told)
+    elements = sum(case.expected["scores"].size for case in report.recorded)
+    # Rows with a NaN or an infinity are compared in TensorFlow alone.
+    spoiled = 3 * sum(int((~finite).sum()) for one in report.recorded if (finite := finite_rows(one.feed)) is not None)
+    assert spoiled
+    nothing = sum(int((~np.isfinite(one.expected["scores"])).sum()) for one in report.recorded)
+    assert nothing
+    of_data = len(real) * 3
     assert {name: histogram.zeros + histogram.counts.sum() for name, histogram in report.histograms.items()} == {
-        name: elements if not name.startswith("onnx_") else elements - len(real) * 3 for name in RUNNERS
+        "saved_model": elements - nothing + of_data,
+        "saved_model:tf_example": elements - nothing,
+        "onnx": elements - spoiled + of_data,
+        "onnx_basic": elements - spoiled,
+        "onnx_off": elements - spoiled,
+        "onnx_1_thread": elements - spoiled,
     }
     # Every row of real data is compared in every runtime.
     assert [(row.agreement.runner, row.rows, row.changed_classes) for row in report.data] == [
@@ -410,3 +426,128 @@ def test_token_ids_and_answers_to_every_step_are_compared(flavour: Flavour, tmp_
     alone = runner({"tokens": values[7][None].astype(np.int32)})["scores"]
     np.testing.assert_allclose(found["scores"][7, :8], alone[0], atol=1e-6)
     assert not found["scores"][0, 40:].any()
+
+
+# --- Runtimes that fail, and inputs that must not pass
+
+
+def test_a_file_that_fails_while_it_runs_is_convicted(
+    small: Any, exports: tuple[Path, Path], real: Sequences, tmp_path: Path
+) -> None:
+    """It loads, and answers one row alone: the mistake of a batch size that was traced as a constant."""
+    model = onnx.load(exports[1])
+    last = model.graph.node[-1]
+    name, last.output[0] = last.output[0], "scores_before"
+    shape = numpy_helper.from_array(np.array([1, 3], np.int64), "one_row")
+    model.graph.initializer.append(shape)
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["scores_before", "one_row"], [name], name="frozen"))
+    onnx.save(model, tmp_path / "frozen.onnx")
+    report = check_equivalence(small, onnx=tmp_path / "frozen.onnx", data=real)
+    assert not report
+    worst = report.failures[0]
+    assert worst.note.startswith("the ONNX file cannot be run on signal [")
+    assert "frozen" in worst.note
+    assert "\n" not in worst.sentence()
+    assert {one.passed for one in report.agreements if "batch=1 " in one.case} == {True}
+    assert {one.passed for one in report.agreements if "batch=7 " in one.case} == {False}
+    assert [row.agreement.passed for row in report.data] == [False]
+    assert report.data[0].agreement.note == worst.note or "cannot be run" in report.data[0].agreement.note
+    assert any(one.case.startswith("relation=") and "cannot be run" in one.note for one in report.failures)
+
+
+def test_rows_beside_a_nan_are_compared_everywhere_and_its_own_in_tensorflow(
+    reference: Runner, oracle: Oracle, signature: ModelSignature, exports: tuple[Path, Path]
+) -> None:
+    cases = [Case(5, 6, "right", values=kind) for kind in ("nan", "infinite")]
+    spoiled = record_cases(cases, signature.inputs, reference, oracle)
+    assert np.isnan(spoiled[0].expected["scores"]).all(axis=1).sum() == 1
+    saved_model, right = saved_model_runner(exports[0]), onnx_runner(exports[1])
+    assert compare_runners(spoiled, {"saved_model": saved_model, "onnx": right})
+    # onnxruntime's own answer to the row is another one: that is why it is left out.
+    assert not compare_runners(spoiled, {"saved_model": right})
+
+    def spreads(feed: Any) -> Outputs:
+        made = right(feed)["scores"]
+        return {"scores": made + np.where(np.isnan(feed["signal"]).any(), np.float32(1e-3), np.float32(0))}
+
+    found = compare_runners(spoiled, {"onnx": spreads})
+    assert {failure.case for failure in found.failures} == {cases[0].name}
+
+
+def test_an_export_must_refuse_what_keras_refuses(flavour: Flavour, tmp_path: Path) -> None:
+    layers = flavour.keras.layers
+    model = flavour.keras.Sequential(
+        [layers.Input((None,), dtype="int32", name="tokens"), layers.Embedding(9, 3), layers.GRU(2, name="out")]
+    )
+    tokens = Field("tokens", "int32", ("batch", "time"), TOKEN_ID, minimum=0.0, maximum=8.0)
+    signature = model_signature(model, inputs=[tokens])
+    path = to_onnx(model, tmp_path / "model.onnx", signature=signature).path
+    proof = check_equivalence(model, onnx=path, signature=signature)
+    assert proof
+    beyond = [case for case in proof.recorded if not case.expected]
+    assert [case.case for case in beyond] == ["batch=2 time=8 mask=full values=out-of-vocabulary"]
+    assert beyond[0].feed["tokens"].max() == 9
+    save_recorded(beyond, tmp_path / "cases.npz")
+    (again,) = load_recorded(tmp_path / "cases.npz")
+    assert again.expected == {}
+    assert compare_runners([again], {"onnx": onnx_runner(path)})
+    run = onnx_runner(path)
+    wrong = compare_runners([again], {"onnx": lambda feed: run({"tokens": np.minimum(feed["tokens"], 8)})})
+    (output,) = [field.name for field in signature.outputs]
+    assert [failure.note for failure in wrong.failures] == [f"it answers {output}; Keras refuses such input"]
+    assert wrong.wrong_feed is None
+
+
+# --- What the task makes of it
+
+
+def over(expected: NDArray[Any], actual: NDArray[Any], data: Sequences) -> Any:
+    """The agreement of two runtimes that give the rows of two arrays."""
+
+    def giving(values: NDArray[Any]) -> Runner:
+        return lambda feed: {"out": values[feed["x"][:, 0, 0].astype(int)]}
+
+    (row,) = over_data(
+        {"onnx": giving(actual)},
+        giving(expected),
+        data,
+        Field("x", "float32", ("batch", "time", 1)),
+        judge=None,
+        tolerance=FLOAT32,
+        histograms={"onnx": ErrorHistogram()},
+    )
+    return row
+
+
+def numbered(**options: Any) -> Sequences:
+    values = tuple(np.full((1 + row % 3, 1), row, np.float32) for row in range(40))
+    return Sequences(values, **{"labels": np.zeros(40, np.int64), "classes": ("",)} | options)
+
+
+def test_the_task_of_a_regression_is_measured_by_its_targets() -> None:
+    random = np.random.default_rng(0)
+    expected, targets = random.normal(size=(40, 3)), random.normal(size=(40, 3))
+    row = over(expected, expected + 0.01, numbered(targets=targets))
+    assert row.changed_classes is None
+    measure = row.task.measures["mae"]
+    assert measure.reference == pytest.approx(np.abs(expected - targets).mean())
+    assert measure.other == pytest.approx(np.abs(expected + 0.01 - targets).mean())
+    assert row.to_json()["task"]["measures"]["rmse"]["reference"] > measure.reference
+    # Another output than that which the targets are for.
+    assert over(expected[:, :2], expected[:, :2], numbered(targets=targets)).task.measures == {}
+
+
+@pytest.mark.parametrize(("shift", "decides"), [(0.0, 0.5), (-0.5, 0.0)])
+def test_one_score_decides_between_two_classes(shift: float, decides: float) -> None:
+    scores = np.linspace(0.02, 0.98, 40)[:, None] + shift  # Below 0 it is no probability, but a logit.
+    labels = (np.arange(40) >= 20).astype(np.int64)
+    actual = scores.copy()
+    actual[19] = decides + 1e-3
+    row = over(scores, actual, numbered(labels=labels, classes=("bad", "good")))
+    assert row.changed_classes == 1
+    (changed,) = row.task.changed
+    assert (changed.row, changed.reference, changed.other) == (19, 0, 1)
+    assert changed.margin == pytest.approx(decides - scores[19, 0])
+    assert row.task.measures["accuracy"].reference == 1
+    assert row.task.measures["accuracy"].other == 39 / 40
+    assert over(scores, actual, numbered()).task is None

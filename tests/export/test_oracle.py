@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from seqship.errors import ModelError
-from seqship.export import to_saved_model
+from seqship.export import check_equivalence, to_onnx, to_saved_model
 from seqship.export.cases import Case, grid, make_feed
 from seqship.export.oracle import make_oracle, measure, measured, saved_model_oracle
 from seqship.export.recording import record_cases
@@ -163,3 +164,107 @@ def test_dropout_in_a_recurrent_layer_is_no_hindrance(flavour: Flavour) -> None:
     found = measure(feed, keras_runner(signature), make_oracle(signature))["y"]
     assert found.error is not None
     assert 0 < found.error < 20 * LAST_PLACE
+
+
+def _normalized_cell(k: Any) -> Any:
+    class Normalized(k.layers.Layer):
+        """A step of SimpleRNN, normalized: an operation inside a loop."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.normalization = k.layers.SimpleRNNCell(4), k.layers.LayerNormalization()
+            self.state_size = self.output_size = 4
+
+        def build(self, shape: Any) -> None:
+            self.cell.build(shape)
+            self.normalization.build((None, 4))
+
+        def call(self, inputs: Any, states: Any) -> Any:
+            output, _ = self.cell(inputs, states)
+            output = self.normalization(output)
+            return output, [output]
+
+    return k.Sequential([k.layers.Input((None, 2), name="x"), k.layers.RNN(Normalized(), name="y")])
+
+
+def _of_sequences(*layers: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def build(k: Any) -> Any:
+        first = k.layers.GRU(4, return_sequences=True)
+        made = [layer(k.layers) for layer in layers]
+        return k.Sequential([k.layers.Input((None, 2), name="x"), first, *made, k.layers.Dense(2, name="y")])
+
+    return build
+
+
+def _of_images(layer: Callable[[Any], Any], *, size: int = 6) -> Callable[[Any], Any]:
+    def build(k: Any) -> Any:
+        n = k.layers
+        flat = n.TimeDistributed(n.Flatten())
+        return k.Sequential([n.Input((4, size, size, 2), name="x"), layer(n), flat, n.GRU(3, name="y")])
+
+    return build
+
+
+def _of_sound(k: Any) -> Any:
+    import tensorflow as tf
+
+    def spectrum(x: Any) -> Any:
+        return tf.abs(tf.signal.stft(x, 32, 16))
+
+    source = k.layers.Input((200,), name="x")
+    return k.Model(source, k.layers.GRU(3, name="y")(k.layers.Lambda(spectrum)(source)))
+
+
+FLOAT32_ALONE: dict[str, Callable[[Any], Any]] = {
+    "layer-normalization": _of_sequences(lambda n: n.LayerNormalization()),
+    "normalized-cell": _normalized_cell,
+    "batch-normalization-of-images": _of_images(lambda n: n.TimeDistributed(n.BatchNormalization())),
+    "maximum-over-time-and-space": _of_images(lambda n: n.MaxPooling3D(2)),
+    "average-over-time-and-space": _of_images(lambda n: n.AveragePooling3D(2, padding="same")),
+    "larger-images": _of_images(lambda n: n.TimeDistributed(n.UpSampling2D(interpolation="bilinear")), size=2),
+    "spectrum": _of_sound,
+}
+
+
+@pytest.mark.parametrize("name", FLOAT32_ALONE)
+def test_what_tensorflow_computes_in_float32_alone_has_a_twin(flavour: Flavour, name: str) -> None:
+    flavour.keras.utils.set_random_seed(2)
+    signature = export_signature(FLOAT32_ALONE[name](flavour.keras))
+    oracle = make_oracle(signature)
+    feed = _drawn(signature)
+    found = measure(feed, keras_runner(signature), oracle)["y"]
+    assert found.error is not None
+    assert 0 < found.error < 40 * LAST_PLACE * max(found.scale, 1)
+    assert oracle.run(feed)["y"].dtype == np.float64
+
+
+def _drawn(signature: ModelSignature) -> dict[str, Any]:
+    free = {"batch": 3, "time": 9}
+    shape = [int(free.get(size, size)) if isinstance(size, str) else size for size in signature.inputs[0].shape]
+    return {"x": np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)}
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "area"])
+def test_a_model_without_a_twin(flavour: Flavour, interpolation: str) -> None:
+    build = _of_images(lambda n: n.TimeDistributed(n.UpSampling2D(interpolation=interpolation)), size=2)
+    signature = export_signature(build(flavour.keras))
+    with pytest.raises(ModelError, match=r"^the model has no float64 twin: [^\n]*was passed float from [^\n]*/Resize"):
+        make_oracle(signature)
+
+
+@pytest.mark.parametrize("layer", ["LayerNormalization", "BatchNormalization"])
+def test_another_epsilon_is_convicted(flavour: Flavour, layer: str, tmp_path: Path) -> None:
+    def model(epsilon: float) -> Any:
+        flavour.keras.utils.set_random_seed(2)
+        return _of_sequences(lambda n: getattr(n, layer)(epsilon=epsilon))(flavour.keras)
+
+    right = model(1e-3)
+    verdicts = [
+        check_equivalence(right, onnx=to_onnx(one, tmp_path / f"{number}.onnx").path)
+        for number, one in enumerate([right, model(1e-2)])
+    ]
+    assert [bool(proof) for proof in verdicts] == [True, False]
+    worst = [proof.worst.severity for proof in verdicts if proof.worst]
+    assert worst[0] < 1
+    assert worst[1] > 100
+    assert all(case.limits for proof in verdicts for case in proof.recorded)

@@ -91,7 +91,7 @@ def test_it_computes_what_keras_computes(flavour: Flavour, tmp_path: Path) -> No
     to_saved_model(model, tmp_path / "saved")
     report = check_equivalence(model, saved_model=tmp_path / "saved")
     assert report
-    assert len(report.recorded) == 36
+    assert len(report.recorded) == 46
 
 
 def test_nothing_of_training_is_in_the_file(flavour: Flavour, tmp_path: Path) -> None:

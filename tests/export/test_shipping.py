@@ -46,7 +46,7 @@ def test_a_bundle_holds_what_it_says(shipped: Path, flavour: Flavour, small: Any
     assert manifest["onnx"]["operators"] == {"GRU": 2}
     assert [row["layer"] for row in manifest["audit"]] == ["first", "second"]
     proof = manifest["equivalence"]
-    assert (proof["cases"], proof["failures"], proof["rows"]) == (36, 0, 0)
+    assert (proof["cases"], proof["failures"], proof["rows"]) == (46, 0, 0)
     assert proof["verified"] == manifest["created"]
     assert manifest["versions"] == versions(flavour.package)
     assert manifest["versions"][flavour.package] == flavour.package_version
@@ -58,7 +58,7 @@ def test_the_report_says_the_same_as_the_manifest(shipped: Path) -> None:
     for key in ("name", "created", "versions", "source", "contract", "onnx"):
         assert report[key] == manifest[key]
     assert report["equivalent"] is True
-    assert len([row for row in report["cases"] if not row["case"].startswith("relation=")]) == 36 * 5
+    assert len([row for row in report["cases"] if not row["case"].startswith("relation=")]) == 46 * 6
     page = (shipped / "report.html").read_text(encoding="utf-8")
     assert "NOT equivalent" not in page
     assert "small" in page
@@ -91,7 +91,7 @@ def test_a_bundle_of_one_format(cheap: Any, formats: tuple[str, ...], tmp_path: 
     bundle = ship(cheap, tmp_path / "bundle", name="cheap", formats=formats)
     assert bundle.equivalent
     assert (bundle.onnx is not None, bundle.saved_model is not None) == ("onnx" in formats, "saved_model" in formats)
-    assert bundle.manifest["equivalence"]["cases"] == 20
+    assert bundle.manifest["equivalence"]["cases"] == 31
     assert (bundle.manifest["onnx"] is None) == ("onnx" not in formats)
     assert bundle.manifest["audit"][0]["layer"] == "scores"
 

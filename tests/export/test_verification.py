@@ -18,6 +18,7 @@ from seqship.errors import BundleError, OutputError, TamperedError
 from seqship.export import read_bundle, ship, verify
 from seqship.export.bundle import CASES_FILE, MANIFEST, write_manifest
 from seqship.export.runners import onnx_runners
+from seqship.export.verification import verify_quickly
 from seqship.models.flavour import load_flavour
 from seqship.pipelines.sequences import Sequences
 
@@ -70,8 +71,9 @@ def test_a_bundle_passes_in_another_place(shipped: Path, tmp_path: Path) -> None
     bundle, proof = verify(copy)
     assert proof
     assert bundle.equivalent
-    assert {agreement.runner for agreement in proof.agreements} == {"saved_model", *onnx_runners(copy / "model.onnx")}
-    assert len(proof.recorded) == 36
+    saved_model = {"saved_model", "saved_model:tf_example"}
+    assert {agreement.runner for agreement in proof.agreements} == {*saved_model, *onnx_runners(copy / "model.onnx")}
+    assert len(proof.recorded) == 46
     after = content(copy)
     # Only the verdict and the report are written anew.
     assert before.keys() == after.keys()
@@ -114,6 +116,29 @@ def test_a_changed_weight_is_convicted_though_the_digests_fit(bundle: Path) -> N
     report = json.loads((bundle / "report.json").read_text(encoding="utf-8"))
     assert report["equivalent"] is False
     assert "NOT equivalent" in (bundle / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_quick_check_convicts_too_and_leaves_the_bundle_as_it_is(made: Path, bundle: Path) -> None:
+    right, proof = verify_quickly(made)
+    assert proof
+    assert right.equivalent
+    assert {agreement.runner for agreement in proof.agreements} == {"onnx"}
+    assert 0 < len(proof.recorded) < len(verify(made)[1].recorded) / 2
+    change_weight(bundle / "model.onnx")
+    repair(bundle)
+    before = content(bundle)
+    told: list[tuple[str, int, int]] = []
+
+    def tell(what: str, done: int, total: int) -> None:
+        told.append((what, done, total))
+
+    _, proof = verify_quickly(bundle, progress=tell)
+    assert not proof
+    assert told[-1] == ("running them in the exports", len(proof.recorded), len(proof.recorded))
+    assert content(bundle) == before
+    (bundle / "more.txt").write_text("x", encoding="utf-8")
+    with pytest.raises(TamperedError, match=r"more\.txt is not named by the manifest; remove it or drop --strict$"):
+        verify_quickly(bundle, strict=True)
 
 
 def test_a_verdict_that_was_forged_is_put_right(bundle: Path) -> None:

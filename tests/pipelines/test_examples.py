@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from seqship.errors import DataError
 from seqship.pipelines import ArrayExamples, SequenceExamples, Sequences, as_series
 from seqship.pipelines.examples import Examples
+from seqship.pipelines.sequences import merge
 from seqship.pipelines.window_examples import WindowExamples, split_windows
 
 
@@ -111,6 +113,27 @@ def test_rows_are_what_runtimes_are_compared_on() -> None:
     raw = windowed().rows(3)
     assert raw is not None
     assert raw.values[1][:, 0].tolist() == pytest.approx([1, 2**1.5, 3**1.5, 8])
+
+
+def test_rows_keep_what_is_to_be_predicted() -> None:
+    found = arrays().rows(5)
+    assert found is not None
+    assert found.targets is not None
+    assert found.targets.tolist() == [0, 1, 2, 3, 4]
+    chosen = found.take([3, 1])
+    assert chosen.targets is not None
+    assert chosen.targets.tolist() == [3, 1]
+    both = merge(found, chosen)
+    assert both.targets is not None
+    assert both.targets.tolist() == [0, 1, 2, 3, 4, 3, 1]
+    assert merge(found, replace(chosen, targets=None)).targets is None
+    raw = windowed().rows(3)
+    assert raw is not None
+    assert raw.targets is not None
+    assert raw.targets[0].ravel().tolist() == pytest.approx([4**1.5, 5**1.5])  # In the units of the series.
+    digits = ArrayExamples({"x": np.zeros((4, 3, 1), np.float32)}, np.array([2, 0, 1, 2])).rows(3)
+    assert digits is not None
+    assert (digits.labels.tolist(), digits.classes, digits.targets) == ([2, 0, 1], ("0", "1", "2"), None)
 
 
 def test_rows_must_be_as_many_as_targets() -> None:

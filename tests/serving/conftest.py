@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seqship.models.flavour import load_flavour
+from tests.few_cases import few_cases
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +34,7 @@ def bundle(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     recipe, path = recipes()["ecg-gru"], tmp_path_factory.mktemp("bundles") / "beats"
     source = {"kind": "recipe", "name": "ecg-gru", "seed": 0}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seqship.export.cases.grid.__kwdefaults__", {"batches": (1, 3), "times": (1, 7)})
+    with few_cases((1, 3), (1, 7)):
         assert ship(model, path, name="beats", inputs=recipe.inputs, outputs=recipe.outputs, source=source).equivalent
     return path
 

@@ -13,6 +13,7 @@ from seqship.errors import BundleError, DataError, TamperedError
 from seqship.models.flavour import load_flavour
 from seqship.pipelines.text_vectorizer import TextVectorizer
 from seqship.serving import Predictor
+from tests.few_cases import few_cases
 
 WORDS = ("", "[UNK]", "the", "film", "good", "bad")
 TEXTS = ["The film: good!", "bad", "Good\tfilm never seen", "the " * 30]
@@ -40,8 +41,7 @@ def reviews(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from seqship.export import ship
 
     path = tmp_path_factory.mktemp("reviews") / "bundle"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seqship.export.cases.grid.__kwdefaults__", {"batches": (1, 3), "times": (1, 7)})
+    with few_cases((1, 3), (1, 7)):
         bundle = ship(
             model, path, name="reviews", vectorizer=TextVectorizer(WORDS, 12), classes=["negative", "positive"]
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from seqship.export.falsification.model_faults import step_before
@@ -28,6 +29,11 @@ def vocabulary_sorted(right: RightExport) -> TextVectorizer:
     """The words are in alphabetical order, in the place of that of their frequency."""
     words = _vocabulary(right).vocabulary
     return TextVectorizer((*words[:_RESERVED], *sorted(words[_RESERVED:])))
+
+
+def texts_cut(right: RightExport) -> TextVectorizer:
+    """Long texts are cut, as those of training were; the model is given whole ones."""
+    return replace(_vocabulary(right), max_length=32)
 
 
 def _vocabulary(right: RightExport) -> TextVectorizer:

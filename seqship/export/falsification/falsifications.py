@@ -79,6 +79,8 @@ _DONE_TO: dict[str, tuple[Falsify, ...]] = {
         mask_faults.lengths_one_short,
         mask_faults.lengths_one_long,
         mask_faults.lengths_of_the_first_row,
+        mask_faults.masked_where_any_feature_is,
+        wiring_faults.batch_frozen,
         model_faults.mask_ignored,
         model_faults.mask_value_zero,
         model_faults.mask_taken_for_lengths,
@@ -122,9 +124,11 @@ _DONE_TO: dict[str, tuple[Falsify, ...]] = {
         weight_faults.embedding_row_off_by_one,
         weight_faults.embedding_shifted,
         wiring_faults.sigmoid_twice,
+        wiring_faults.unknown_ids_taken_for_the_last_word,
         model_faults.mask_of_tokens_ignored,
         bundle_faults.vocabulary_shifted,
         bundle_faults.vocabulary_sorted,
+        bundle_faults.texts_cut,
     ),
     "normalized": (
         wiring_faults.first_step_returned,
@@ -143,6 +147,3 @@ FALSIFICATIONS: tuple[Falsification, ...] = tuple(
     Falsification(subject, falsify) for subject, faults in _DONE_TO.items() for falsify in faults
 )
 """By subject, so that one right export at a time is needed."""
-
-UNSEEN: tuple[Falsification, ...] = (Falsification("lstm", mask_faults.masked_where_any_feature_is),)
-"""Faults that no case shows: in none has a valid step a feature at the pad value beside others that are not."""

@@ -11,13 +11,13 @@ from onnx import ModelProto
 
 from seqship.export.cases import grid
 from seqship.export.equivalence import EquivalenceReport, compare_runners
-from seqship.export.falsification.texts import record_texts, text_runner
 from seqship.export.onnx import OnnxExport, to_onnx
 from seqship.export.oracle import Oracle, make_oracle
 from seqship.export.recording import RecordedCase, record_cases
 from seqship.export.runners import Runner, keras_runner, onnx_runner, saved_model_runner
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
+from seqship.export.text_cases import record_texts, text_runner
 from seqship.pipelines.text_vectorizer import TextVectorizer
 
 Wrong = ModelProto | Path | TextVectorizer
@@ -69,7 +69,8 @@ def export_right(model: Any, folder: Path, *, vectorizer: TextVectorizer | None 
     exported: OnnxExport = to_onnx(model, folder / "model.onnx", signature=signature)
     reference: Runner = keras_runner(signature)
     oracle: Oracle = make_oracle(signature)
-    recorded = record_cases(grid(signature.inputs), signature.inputs, reference, oracle, seed=seed)
+    cases = grid(signature.inputs, outputs=signature.outputs)
+    recorded = record_cases(cases, signature.inputs, reference, oracle, seed=seed)
     texts = ()
     if vectorizer is not None:
         texts = record_texts(vectorizer, signature.inputs[0], reference, oracle, seed=seed)

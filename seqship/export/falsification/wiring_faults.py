@@ -207,3 +207,21 @@ def _softmax(right: RightExport, axis: int) -> ModelProto:
 def _reverse(proto: ModelProto, tensor: str, *, axis: int) -> None:
     bounds = (-1, np.iinfo(np.int64).min, axis, -1)
     insert_behind(proto, tensor, "Slice", *(np.array([bound], np.int64) for bound in bounds))
+
+
+def batch_frozen(right: RightExport) -> ModelProto:
+    """The batch size of the tracing is in the graph: the file loads, and fails on any other."""
+    proto = copied(right.proto)
+    output = proto.graph.output[0]
+    sizes = [1, *(size.dim_value for size in output.type.tensor_type.shape.dim[1:])]
+    insert_behind(proto, output.name, "Reshape", np.array(sizes, np.int64))
+    return proto
+
+
+def unknown_ids_taken_for_the_last_word(right: RightExport) -> ModelProto:
+    """Token ids are clipped to the vocabulary, so that those of another vocabulary are answered."""
+    proto = copied(right.proto)
+    node = nodes_of(proto, "Gather")[0]
+    most = np.array(len(value_of(proto, node.input[0])) - 1, np.int32)
+    put_input(node, 1, insert_before(proto, node, "Min", [node.input[1], most]))
+    return proto

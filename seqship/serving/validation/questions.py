@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from seqship.errors import BundleError, DataError
 from seqship.export.bundle import CASES_FILE, Bundle
-from seqship.pipelines.spec import STATE_PREFIX
+from seqship.pipelines.signature_contracts import signature_for
 from seqship.serving.client.client import Client
 from seqship.serving.server.servable import LoadSettings, Servable, call, load_servable
 from seqship.serving.server.status import StatusError
 from seqship.wire.examples import input_examples
 from seqship.wire.messages import Proto
 from seqship.wire.prediction_log import WARMUP_FILE, read_warmup
-from seqship.wire.signature_names import SERVING_DEFAULT, STREAM
+from seqship.wire.signature_names import SERVING_DEFAULT
 from seqship.wire.tensors import from_tensor_proto
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -101,7 +101,11 @@ def case_questions(bundle: Bundle) -> Iterator[Question]:
     except (OSError, ValueError, KeyError) as error:
         raise BundleError(f"{bundle.path / CASES_FILE} cannot be read: {error}") from None
     for case, feed in sides["in"].items():
-        signature = STREAM if any(name.startswith(STATE_PREFIX) for name in feed) else SERVING_DEFAULT
+        if case not in sides["out"] or any(
+            one.dtype.kind == "f" and not np.isfinite(one).all() for one in feed.values()
+        ):
+            continue  # What Keras refuses, or JSON has no number for, is no question to a server.
+        signature = signature_for(feed, bundle.inputs)
         limits = {name: float(value) for name, value in sides["limit"].get(case, {}).items()}
         yield Question(f"case {case}", "predict", signature, sides["out"][case], feed, limits=limits)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from seqship.models.flavour import load_flavour
+from tests.few_cases import few_cases
 from tests.serving.server.models import MODELS, weighted
 from tests.serving.server.process import Served, served
 
@@ -19,8 +20,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     from seqship.export import ship
 
     folder, made = tmp_path_factory.mktemp("bundles"), dict[str, Path]()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seqship.export.cases.grid.__kwdefaults__", {"batches": (2,), "times": (5,)})
+    with few_cases((2,), (5,)):
         for name, (make, options) in MODELS.items():
             layers = make()
             model = load_flavour(3).keras.Sequential(layers) if isinstance(layers, list) else layers

@@ -560,15 +560,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _ship_models(folder: Path) -> Path:
-    from unittest.mock import patch
-
-    from seqship.export import cases, ship
+    from seqship.export import ship
     from seqship.models.flavour import load_flavour
+    from tests.few_cases import few_cases
     from tests.serving.server.models import MODELS as MADE
     from tests.serving.server.models import weighted
 
     entries: list[str] = []
-    with patch.dict(cases.grid.__kwdefaults__, {"batches": (2,), "times": (5,)}):
+    with few_cases((2,), (5,)):
         for name, (make_layers, options) in MADE.items():
             layers = make_layers()
             model = load_flavour(3).keras.Sequential(layers) if isinstance(layers, list) else layers
