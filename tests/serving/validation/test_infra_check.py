@@ -24,6 +24,8 @@ from seqship.errors import (
     UnavailableError,
 )
 from seqship.export.bundle import CASES_FILE, read_bundle, sha256, write_manifest
+from seqship.export.cases import finite_rows
+from seqship.export.recording import load_recorded
 from seqship.serving.deployment import read_blessing
 from seqship.serving.validation import validate
 from seqship.serving.validation.questions import case_questions, warmup_questions
@@ -52,8 +54,11 @@ def test_a_bundle_is_blessed(name: str, bundles: Mapping[str, Path], tmp_path: P
     bundle = copied(bundles[name], tmp_path)
     found = validate(bundle, server="seqship")
     assert found.blessed, found.failures
-    requests, cases = read_warmup(bundle / "saved_model" / WARMUP_FILE), read_bundle(bundle).manifest["equivalence"]
-    assert (found.requests, found.cases, found.left_out) == (len(requests), cases["cases"], 0)
+    requests, cases = read_warmup(bundle / "saved_model" / WARMUP_FILE), load_recorded(bundle / CASES_FILE)
+    # Not those with a NaN or an infinity, which no API has, nor what Keras itself refuses.
+    asked = [case for case in cases if case.expected and finite_rows(case.feed) is None]
+    assert len(asked) < len(cases)
+    assert (found.requests, found.cases, found.left_out) == (len(requests), len(asked), 0)
     assert found.requests >= 3
     assert found.server["name"] == "seqship"
     assert re.fullmatch(r"\d+\.\d+\.\d+", found.server["version"])
