@@ -25,7 +25,7 @@ ROWS, TIME, GENERATIONS = 32, 24, 24
 _KEPT = 4
 """One row in so many has descendants."""
 _LARGE = 30.0
-"""A value that saturates gates where the input has no bounds."""
+"""The largest value where the input has no bounds: it saturates gates, as that of the cases does."""
 _RIGHT: tuple[MaskKind, ...] = ("full", "right", "empty_row")
 
 
@@ -146,10 +146,11 @@ def _put(row: NDArray[Any], values: NDArray[Any], field: Field) -> NDArray[Any]:
     """Returns values within the bounds of a field, in the steps of a row that are data."""
     if row.dtype.kind not in "fiu":
         return row
-    values = np.clip(values, field.minimum, field.maximum) if (field.minimum, field.maximum) != (None, None) else values
-    if row.dtype.kind == "f":
-        largest = float(np.finfo(np.float32).max)
-        values = np.clip(values, -largest, largest)
+    low, high = field.minimum, field.maximum
+    if _is_float(field):
+        low, high = -_LARGE if low is None else low, _LARGE if high is None else high
+    if low is not None or high is not None:
+        values = np.clip(values, low, high)
     kept = _valid(row, field)
     return np.where(kept.reshape(-1, *(1,) * (row.ndim - 1)), values, row).astype(row.dtype) if row.ndim else row
 
