@@ -141,8 +141,8 @@ def _judged(
     rows = np.argsort(-np.nan_to_num(difference, nan=np.inf), kind="stable")[:_JUDGED]
     chosen = data.take(np.sort(rows))
     here = predict_sequences(reference, chosen, field)[agreement.output]
-    true, moved = (predict_sequences(run, chosen, field)[agreement.output] for run in (oracle.run, oracle.jittered))
-    one = measured(here, true, moved)
+    true, *others = (predict_sequences(run, chosen, field)[agreement.output] for run in (oracle.run, *oracle.rounded))
+    one = measured(here, true, others)
     if one.error is None:
         return agreement
     limit = ROUNDING.limit(one.error, float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0)))

@@ -1,32 +1,13 @@
-"""Stand-ins in float64 for operations that TensorFlow's processors compute in float32 alone.
-
-Each is a function of the graph's own library, made of operations that have float64 kernels, and called as the operation
-was: the same inputs, outputs of the same names in the same order.
-"""
+"""Stand-ins in float64 for operations that TensorFlow's processors compute in float32 alone."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-Attributes = tuple[tuple[str, Any], ...]
-"""Names and values."""
-
-
-@dataclass(frozen=True)
-class _StandIn:
-    """What computes an operation.
-
-    Attributes:
-        make: Takes attributes as keywords; gives a function of the operation's inputs that returns all its outputs.
-        attributes: Names of the attributes it takes.
-    """
-
-    make: Callable[..., Callable[..., Sequence[Any]]]
-    attributes: tuple[str, ...]
+from seqship.export.stand_ins import StandIn, all_nodes, replace_operations
 
 
 def put_stand_ins(definition: Any) -> None:
@@ -35,66 +16,7 @@ def put_stand_ins(definition: Any) -> None:
     Args:
         definition: A GraphDef in which every floating-point type is float64 already; changed in place.
     """
-    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
-    functions: dict[str, Any] = {}
-    for node in nodes:
-        if node.op in _STAND_INS:
-            function = _function(node.op, *_settings(node))
-            node.op = function.signature.name
-            functions[node.op] = function
-            for name in [name for name in node.attr if not name.startswith("_")]:  # The others are not the operation's.
-                del node.attr[name]
-    definition.library.function.extend(functions.values())
-
-
-def _settings(node: Any) -> tuple[Attributes, tuple[int, ...]]:
-    """Returns the attributes that a stand-in takes, and the types of its inputs."""
-    from tensorflow.python.framework import op_def_registry
-
-    signature: Any = op_def_registry.get(node.op)
-    defaults = {attribute.name: attribute.default_value for attribute in signature.attr}
-    values = {name: node.attr[name] if name in node.attr else defaults[name] for name in defaults}
-    known = tuple((name, _plain(values[name])) for name in _STAND_INS[node.op].attributes)
-    return known, tuple(values[one.type_attr].type if one.type_attr else one.type for one in signature.input_arg)
-
-
-def _plain(attribute: Any) -> Any:
-    kind = attribute.WhichOneof("value")
-    if kind == "list":
-        return tuple(attribute.list.i)
-    return attribute.s.decode() if kind == "s" else getattr(attribute, kind)
-
-
-@functools.cache
-def _function(operation: str, attributes: Attributes, types: tuple[int, ...]) -> Any:
-    """Returns a stand-in as a FunctionDef; always the same one, for TensorFlow knows functions of the process by name.
-
-    Args:
-        operation: Name of the operation.
-        attributes: What the stand-in takes.
-        types: Of the inputs.
-    """
-    import tensorflow as tf
-    from tensorflow.core.framework.function_pb2 import FunctionDef
-    from tensorflow.python.framework import op_def_registry
-
-    made = _STAND_INS[operation].make(**dict(attributes))
-    definition: Any = op_def_registry.get(operation)
-    any_shape: Any = None
-    specs = [tf.TensorSpec(any_shape, tf.as_dtype(one)) for one in types]
-    traced: Any = tf.function(made, input_signature=specs, autograph=False)
-    found: Any = FunctionDef()
-    found.CopyFrom(traced.get_concrete_function().function_def)
-    found.ClearField("attr")
-    settings = [f"{name}={value}" for name, value in attributes]
-    name = "_".join([operation, *settings, *(tf.as_dtype(one).name for one in types)])
-    found.signature.name = f"{''.join(one if one.isalnum() else '_' for one in name)}_float64"
-    # Inside a function, what an operation gives is named by the operation's name of it.
-    for argument, output in zip(found.signature.output_arg, definition.output_arg, strict=True):
-        source = found.ret.pop(argument.name)
-        argument.name = output.name
-        found.ret[argument.name] = source
-    return found
+    replace_operations(definition, all_nodes(definition), _STAND_INS)
 
 
 def _batch_normalization(
@@ -215,11 +137,11 @@ _NORMALIZATION = ("epsilon", "exponential_avg_factor", "data_format", "is_traini
 _POOLING = ("ksize", "strides", "padding", "data_format")
 _STAND_INS = MappingProxyType(
     {
-        "FusedBatchNorm": _StandIn(_batch_normalization, _NORMALIZATION),
-        "FusedBatchNormV2": _StandIn(_batch_normalization, _NORMALIZATION),
-        "FusedBatchNormV3": _StandIn(functools.partial(_batch_normalization, reserved=3), _NORMALIZATION),
-        "AvgPool3D": _StandIn(functools.partial(_pooling, average=True), _POOLING),
-        "MaxPool3D": _StandIn(functools.partial(_pooling, average=False), _POOLING),
-        "ResizeBilinear": _StandIn(_bilinear, ("align_corners", "half_pixel_centers")),
+        "FusedBatchNorm": StandIn(_batch_normalization, _NORMALIZATION),
+        "FusedBatchNormV2": StandIn(_batch_normalization, _NORMALIZATION),
+        "FusedBatchNormV3": StandIn(functools.partial(_batch_normalization, reserved=3), _NORMALIZATION),
+        "AvgPool3D": StandIn(functools.partial(_pooling, average=True), _POOLING),
+        "MaxPool3D": StandIn(functools.partial(_pooling, average=False), _POOLING),
+        "ResizeBilinear": StandIn(_bilinear, ("align_corners", "half_pixel_centers")),
     }
 )

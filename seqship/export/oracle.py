@@ -7,6 +7,7 @@ in it replaced and every weight taken as it is. What is left between the two is 
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,14 +19,17 @@ from numpy.typing import NDArray
 
 from seqship.errors import ModelError
 from seqship.export.double_kernels import put_stand_ins
+from seqship.export.rounded_graph import rounded
 from seqship.export.runners import Feed, Outputs, Runner
 from seqship.export.signature import ModelSignature
+from seqship.export.stand_ins import all_nodes
 from seqship.pipelines.spec import Field
 
 _SMALL_FLOATS = ("float32", "float16", "bfloat16")
-_HALF_PLACE = 2.0**-24
 _NOTHING = 1e-15
 """Less than half a unit in the last place of a unit in the last place of 1."""
+_DRAWS = 4
+"""How often float32 is sampled beside Keras' own result (`tolerance.ROUNDING` says what that brings)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +38,12 @@ class Oracle:
 
     Attributes:
         run: Gives floating-point outputs in float64, others as they are.
-        jittered: The same with every weight moved by half a unit in its last float32 place, at random: what is between
-            the two is the least that rounding alone does, which Keras' own result may happen to miss.
+        rounded: The model in its own dtypes, with other roundings (`rounded_graph`): what Keras' own result might have
+            been as well.
     """
 
     run: Runner
-    jittered: Runner
+    rounded: tuple[Runner, ...]
     source: Any = None
     """What has to live as long."""
 
@@ -51,8 +55,8 @@ class Measured:
     Attributes:
         expected: What it is without rounding, in the dtype of the model; where Keras leaves the range of float32, what
             Keras gives.
-        error: The largest error that Keras' own float32 result has, or that jitter makes; None without an oracle, and
-            for what is no floating-point number.
+        error: The largest error that Keras' own float32 result has, or one with other roundings; None without an
+            oracle, and for what is no floating-point number.
         scale: The largest finite value.
     """
 
@@ -64,8 +68,8 @@ class Measured:
 def measure(feed: Feed, reference: Runner, oracle: Oracle | None) -> dict[str, Measured]:
     """Runs one case in Keras and in its float64 twin.
 
-    A model that doubles its state at each step makes an output of 1e-20 as well as of 1; with jitter, such inputs are
-    zeros.
+    A model that doubles its state at each step makes an output of 1e-20 as well as of 1; with other roundings, such
+    inputs are zeros.
 
     Args:
         feed: Inputs by name.
@@ -75,8 +79,9 @@ def measure(feed: Feed, reference: Runner, oracle: Oracle | None) -> dict[str, M
     here = reference(feed)
     if oracle is None:
         return {name: Measured(value, None, 0.0) for name, value in here.items()}
-    true, moved = oracle.run(feed), oracle.jittered(_flushed(feed))
-    return {name: measured(value, true[name], moved[name]) for name, value in here.items()}
+    true, flushed = oracle.run(feed), _flushed(feed)
+    others = [run(flushed) for run in oracle.rounded]
+    return {name: measured(value, true[name], [one[name] for one in others]) for name, value in here.items()}
 
 
 def _flushed(feed: Feed) -> Feed:
@@ -87,19 +92,19 @@ def _flushed(feed: Feed) -> Feed:
     }
 
 
-def measured(here: NDArray[Any], true: NDArray[Any], moved: NDArray[Any]) -> Measured:
+def measured(here: NDArray[Any], true: NDArray[Any], others: Sequence[NDArray[Any]]) -> Measured:
     """Sums up one output.
 
     Args:
         here: What Keras gives.
         true: What the float64 twin gives.
-        moved: What it gives with jitter.
+        others: What Keras gives with other roundings.
     """
     if here.dtype.kind != "f" or true.dtype != np.float64:
         return Measured(here, None, 0.0)
-    finite = np.isfinite(here) & np.isfinite(true) & np.isfinite(moved)
+    finite = np.isfinite(here) & np.isfinite(true) & np.all([np.isfinite(one) for one in others], axis=0)
     with np.errstate(invalid="ignore", over="ignore"):
-        errors = [np.abs(one.astype(np.float64) - true)[finite] for one in (here, moved)]
+        errors = [np.abs(one.astype(np.float64) - true)[finite] for one in (here, *others)]
         expected = np.where(np.isfinite(here) & np.isfinite(true), true, here).astype(here.dtype)
     error = max(float(one.max(initial=0.0)) for one in errors)
     return Measured(expected, error, float(np.abs(true[finite]).max(initial=0.0)))
@@ -164,20 +169,23 @@ def _oracle(concrete: Any, names: Sequence[str], keys: Sequence[str], inputs: Se
     outputs = dict(zip(keys, (one.name for one in frozen.outputs), strict=True))
     of = {field.name: field for field in inputs}
     fields = [of[name] for name in names]
+    others = [rounded(_renamed(definition, f"rounded_{draw}"), seed=draw) for draw in range(_DRAWS)]
     return Oracle(
-        _runner(fields, frozen.inputs, _widened(definition, "float64"), outputs),
-        _runner(fields, frozen.inputs, _jittered(_widened(definition, "jittered")), outputs),
+        _runner(fields, frozen.inputs, _widened(definition), outputs, wide=True),
+        tuple(_runner(fields, frozen.inputs, one, outputs, wide=False) for one in others),
     )
 
 
-def _runner(fields: Sequence[Field], inputs: Sequence[Any], definition: Any, outputs: Mapping[str, str]) -> Runner:
+def _runner(
+    fields: Sequence[Field], inputs: Sequence[Any], definition: Any, outputs: Mapping[str, str], *, wide: bool
+) -> Runner:
     import tensorflow as tf
     from tensorflow.python.eager import wrap_function
 
     names = [tensor.name for tensor in inputs]
-    dtypes = [tf.float64 if tensor.dtype.name in _SMALL_FLOATS else tensor.dtype for tensor in inputs]
+    dtypes = [tf.float64 if wide and tensor.dtype.name in _SMALL_FLOATS else tensor.dtype for tensor in inputs]
     try:
-        wide: Any = wrap_function.function_from_graph_def(definition, names, dict(outputs))
+        function: Any = wrap_function.function_from_graph_def(definition, names, dict(outputs))
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ModelError(f"the model has no float64 twin: {_one_line(error)}") from error
 
@@ -187,7 +195,7 @@ def _runner(fields: Sequence[Field], inputs: Sequence[Any], definition: Any, out
             for field in fields
         ]
         try:
-            made = wide(*(tf.constant(value, dtype) for value, dtype in zip(values, dtypes, strict=True)))
+            made = function(*(tf.constant(value, dtype) for value, dtype in zip(values, dtypes, strict=True)))
         except tf.errors.OpError as error:
             raise ModelError(f"the float64 twin of the model cannot be run: {_one_line(error)}") from error
         return {name: tensor.numpy() for name, tensor in made.items()}
@@ -195,59 +203,50 @@ def _runner(fields: Sequence[Field], inputs: Sequence[Any], definition: Any, out
     return run
 
 
-def _jittered(definition: Any) -> Any:
-    """Moves the weights of a widened graph; single numbers stay, of which masks are made."""
+def _renamed(definition: Any, suffix: str) -> Any:
+    """Returns a copy of a graph whose functions have other names: TensorFlow knows those of the process by name."""
     import tensorflow as tf
 
-    random = np.random.default_rng(0)
-    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
-    for node in nodes:
-        if node.op != "Const" or node.attr["dtype"].type != tf.float64.as_datatype_enum:
-            continue
-        value: NDArray[Any] = tf.make_ndarray(node.attr["value"].tensor)
-        if value.size > 1:
-            moved = value * (1 + _HALF_PLACE * random.uniform(-1, 1, value.shape))
-            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(moved, tf.float64))
-    return definition
-
-
-def _widened(definition: Any, suffix: str) -> Any:
-    """Returns a graph in which every small floating-point type is float64: of nodes, of functions, and of constants."""
-    import tensorflow as tf
-
-    wide = tf.compat.v1.GraphDef()
-    wide.CopyFrom(definition)
-    # TensorFlow knows the functions of the process by name: those of the twin are others.
-    renamed = {function.signature.name: f"{function.signature.name}_{suffix}" for function in wide.library.function}
-    for function in wide.library.function:
+    copy: Any = tf.compat.v1.GraphDef()
+    copy.CopyFrom(definition)
+    renamed = {function.signature.name: f"{function.signature.name}_{suffix}" for function in copy.library.function}
+    for function in copy.library.function:
         function.signature.name = renamed[function.signature.name]
+    attributes = [function.attr.values() for function in copy.library.function]
+    for node in all_nodes(copy):
+        node.op = renamed.get(node.op, node.op)
+        attributes.append(node.attr.values())
+    for attribute in itertools.chain(*attributes):
+        for function in (attribute.func, *attribute.list.func):
+            if function.name in renamed:
+                function.name = renamed[function.name]
+    return copy
+
+
+def _widened(definition: Any) -> Any:
+    """Returns a graph in which every small floating-point type is float64: of nodes, of functions, and of constants."""
+    wide = _renamed(definition, "float64")
+    for function in wide.library.function:
         for argument in (*function.signature.input_arg, *function.signature.output_arg):
             argument.type = _widest(argument.type)
-        _widen(function.node_def, function.attr.values(), renamed)
-    _widen(wide.node, (), renamed)
+        _widen(function.attr.values())
+    for node in all_nodes(wide):
+        _widen(node.attr.values())
     put_stand_ins(wide)
     return wide
 
 
-def _widen(nodes: Iterable[Any], attributes: Iterable[Any], renamed: Mapping[str, str]) -> None:
-    of_nodes: list[Any] = []
-    for node in nodes:
-        node.op = renamed.get(node.op, node.op)
-        of_nodes += node.attr.values()
-    for attribute in (*attributes, *of_nodes):
+def _widen(attributes: Iterable[Any]) -> None:
+    for attribute in attributes:
         kind = attribute.WhichOneof("value")
         if kind == "type":
             attribute.type = _widest(attribute.type)
         elif kind == "tensor":
             _widen_tensor(attribute.tensor)
-        elif kind == "func":
-            attribute.func.name = renamed.get(attribute.func.name, attribute.func.name)
-        elif kind == "list":
+        elif kind == "list" and attribute.list.type:
             types = [_widest(one) for one in attribute.list.type]
             attribute.list.ClearField("type")
             attribute.list.type.extend(types)
-            for function in attribute.list.func:
-                function.name = renamed.get(function.name, function.name)
 
 
 def _widen_tensor(tensor: Any) -> None:

@@ -93,7 +93,8 @@ def record_texts(
     feeds = text_feeds(vectorizer, field, seed=seed)
     twin = None
     if oracle is not None:
-        twin = Oracle(text_runner(vectorizer, field, oracle.run), text_runner(vectorizer, field, oracle.jittered))
+        others = tuple(text_runner(vectorizer, field, run) for run in oracle.rounded)
+        twin = Oracle(text_runner(vectorizer, field, oracle.run), others)
     run = text_runner(vectorizer, field, reference)
     return record_feeds(feeds, run, twin, scales_of=scales_of, progress=progress)
 
