@@ -163,12 +163,13 @@ def check_equivalence(
         runners |= saved_model_runners(saved_model, inputs, outputs)
     if onnx is not None:
         runners |= onnx_runners(onnx)
-    reference = keras_runner(signature)
+    concrete = signature.traced()  # Once: tracing tf-keras' LSTM and GRU takes seconds.
+    reference = keras_runner(signature, concrete=concrete)
     oracle = None
     if tolerance is None:
         # An operation without a float64 kernel leaves Keras itself as the measure, and the fixed tolerance.
         with contextlib.suppress(ModelError):
-            oracle = make_oracle(signature)
+            oracle = make_oracle(signature, concrete=concrete)
     full = cases is None
     if cases is None:
         lengths = None if data is None else data.lengths

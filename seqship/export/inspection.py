@@ -33,5 +33,5 @@ def inspect_model(
         return inspect_saved_graph(model)
     signature = signature or export_signature(model, inputs=input_signature)
     with capture(flavour_of(model), lowerable) as captured:
-        signature.traceable().get_concrete_function(*signature.tensor_specs())
+        signature.traced()
     return audit_layers(model, captured)

@@ -188,7 +188,7 @@ def convert_function(
     import tf2onnx
 
     with quiet("tf2onnx", "tensorflow"):
-        traced = signature.traceable().get_concrete_function(*signature.tensor_specs())
+        traced = signature.traced()
         proto, external = tf2onnx.convert.from_function(
             TracedFunction(traced),
             input_signature=signature.tensor_specs(),

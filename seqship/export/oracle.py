@@ -110,26 +110,30 @@ def measured(here: NDArray[Any], true: NDArray[Any], others: Sequence[NDArray[An
     return Measured(expected, error, float(np.abs(true[finite]).max(initial=0.0)))
 
 
-def make_oracle(signature: ModelSignature) -> Oracle:
+def make_oracle(signature: ModelSignature, *, concrete: Any = None) -> Oracle:
     """Returns the float64 twin of a Keras model.
+
+    Args:
+        signature: The model.
+        concrete: `signature.traced()` where that has been called already.
 
     Raises:
         ModelError: An operation of the model has neither a float64 kernel nor a stand-in
             (`seqship.export.double_kernels`), or its graph is larger than TensorFlow can hold.
     """
     try:
-        return _traced(signature)
+        return _twin(signature, concrete)
     except ModelError:
         if (keras := sys.modules.get("keras")) is None:
             raise
         # Keras 3's layers with dropout draw its mask even where none is applied, and note that they have: an assignment
         # that cannot be frozen. In a stateless scope it is not part of the graph.
         with keras.StatelessScope():
-            return _traced(signature)
+            return _twin(signature)
 
 
-def _traced(signature: ModelSignature) -> Oracle:
-    concrete = signature.traceable().get_concrete_function(*signature.tensor_specs())
+def _twin(signature: ModelSignature, concrete: Any = None) -> Oracle:
+    concrete = signature.traced() if concrete is None else concrete
     names = [field.name for field in signature.inputs]
     return _oracle(concrete, names, sorted(concrete.structured_outputs), signature.inputs)
 

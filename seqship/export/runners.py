@@ -30,16 +30,18 @@ SAVED_MODEL_RUNNER, ONNX_RUNNER = "saved_model", "onnx"
 """What the runners of an export are called; those of its variants begin so."""
 
 
-def keras_runner(signature: ModelSignature) -> Runner:
+def keras_runner(signature: ModelSignature, *, concrete: Any = None) -> Runner:
     """Runs the Keras model itself, in a graph of its own that nothing has been exported from.
 
     What it returns raises ModelError where Keras fails on the inputs.
+
+    Args:
+        signature: The model.
+        concrete: `signature.traced()` where that has been called already.
     """
     import tensorflow as tf
 
-    function = signature.traceable()
-    # One trace for all shapes, as the exports have.
-    concrete = function.get_concrete_function(*signature.tensor_specs())
+    concrete = signature.traced() if concrete is None else concrete
     sizes = {field.name: int(field.shape[1]) for field in signature.states}
     names = [(field.name, field.dtype) for field in signature.inputs]
 

@@ -103,7 +103,7 @@ def _signatures(
     """Traces every signature; what a signature looks up becomes an attribute of the module."""
     plain = signature.stateless or signature
     with portable_layers(flavour_of(model)):
-        concrete = plain.traceable().get_concrete_function(*plain.tensor_specs())
+        concrete = plain.traced()
         default = ServingSignature(SERVING_DEFAULT, PREDICT, plain.inputs, plain.outputs, concrete)
         found = [default]
         if (examples := example_signature(default)) is not None:
@@ -112,7 +112,7 @@ def _signatures(
             text, module.vocabulary = text_signature(default, vectorizer, assets)
             found.append(text)
         if signature.stateless is not None:
-            streamed = signature.traceable().get_concrete_function(*signature.tensor_specs())
+            streamed = signature.traced()
             # The names of the signature's inputs; an argument of a function cannot be called state/<layer>/h.
             streamed._arg_keywords = [field.name for field in signature.inputs]
             found.append(ServingSignature(STREAM, PREDICT, signature.inputs, signature.outputs, streamed))

@@ -65,6 +65,10 @@ class ModelSignature:
 
         return tf.function(serving, autograph=False)
 
+    def traced(self) -> Any:
+        """Returns a new concrete function of the model: one trace for all shapes."""
+        return self.traceable().get_concrete_function(*self.tensor_specs())
+
 
 def model_signature(
     model: Any, *, inputs: Sequence[Field] | None = None, outputs: Sequence[Field] | None = None
@@ -142,7 +146,7 @@ def _trace_first(
     for fields in candidates:
         probe = ModelSignature(tuple(fields), (), lambda *tensors: {"": call(*tensors)})
         try:
-            traced = probe.traceable().get_concrete_function(*probe.tensor_specs())
+            traced = probe.traced()
             if fields is not candidates[-1]:  # A length may be bound in a way that only shows when it is run.
                 traced(*(tf.zeros([size or 2 for size in spec.shape], spec.dtype) for spec in probe.tensor_specs()))
             return fields, traced.structured_outputs[""]

@@ -78,7 +78,7 @@ def streaming_signature(plain: ModelSignature, layers: Sequence[StatefulLayer]) 
     stateless = ModelSignature(inputs, outputs, lambda *tensors: run(*tensors)[0])
     signature = ModelSignature((*inputs, *states), (*outputs, *finals), streamed, stateless)
     try:
-        signature.traceable().get_concrete_function(*signature.tensor_specs())
+        signature.traced()
     except (ValueError, TypeError) as error:
         names = ", ".join(repr(str(layer.layer.name)) for layer in layers)
         text = " ".join(str(error).split())

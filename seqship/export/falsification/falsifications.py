@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from seqship.export.falsification import (
@@ -12,7 +13,8 @@ from seqship.export.falsification import (
     weight_faults,
     wiring_faults,
 )
-from seqship.export.falsification.right_export import Falsify
+from seqship.export.falsification.int8_faults import INT8_FAULTS, Int8Fault
+from seqship.export.falsification.right_export import Falsify, Int8File, RightExport
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,18 @@ class Falsification:
     def name(self) -> str:
         """Name of the fault."""
         return self.falsify.__name__.replace("_", "-")
+
+
+def _of_int8(fault: Int8Fault) -> Falsify:
+    """Does a fault to the int8 file of a right export."""
+
+    @functools.wraps(fault)
+    def falsify(right: RightExport) -> Int8File:
+        if right.int8 is None:
+            raise LookupError("the model has no int8 file")
+        return Int8File(fault(right.int8))
+
+    return falsify
 
 
 _DONE_TO: dict[str, tuple[Falsify, ...]] = {
@@ -130,6 +144,7 @@ _DONE_TO: dict[str, tuple[Falsify, ...]] = {
         bundle_faults.vocabulary_sorted,
         bundle_faults.texts_cut,
     ),
+    "quantized": tuple(map(_of_int8, INT8_FAULTS)),
     "normalized": (
         wiring_faults.first_step_returned,
         wiring_faults.dropout_left_on,

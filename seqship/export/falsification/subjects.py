@@ -30,12 +30,14 @@ class Subject:
         keras: 2 for tf-keras, 3 for Keras 3.
         build: Builds it, given the package.
         vocabulary: Words of a text model, those for padding and unknown words left out.
+        int8: Whether it is exported with int8 weights, too.
     """
 
     name: str
     keras: Version
     build: Callable[[Any], Any]
     vocabulary: tuple[str, ...] = ()
+    int8: bool = False
 
     def export(self, folder: Path, *, seed: int = 0) -> RightExport:
         """Builds the model with weights of a usual size, exports it, and records its cases.
@@ -47,7 +49,7 @@ class Subject:
         model = self.build(load_flavour(self.keras).keras)
         draw_weights(model, np.random.default_rng([seed, *self.name.encode()]))
         vectorizer = TextVectorizer(("", "[UNK]", *self.vocabulary)) if self.vocabulary else None
-        return export_right(model, folder, vectorizer=vectorizer, seed=seed)
+        return export_right(model, folder, vectorizer=vectorizer, int8=self.int8, seed=seed)
 
 
 def _masked(k: Any, *layers: Any) -> Any:
@@ -112,6 +114,21 @@ def _text(k: Any) -> Any:
     return k.Sequential([tokens, embedding, n.GRU(12), n.Dense(1, activation="sigmoid", name="score")])
 
 
+def _quantized(k: Any) -> Any:
+    n = k.layers
+    # The table and the wide matrix have the weights that int8 asks for: `quantization.LEAST_WEIGHTS`.
+    return k.Sequential(
+        [
+            n.Input((None,), dtype="int32", name="tokens"),
+            n.Embedding(64, 16, mask_zero=True, name="table"),
+            n.LSTM(12, return_sequences=True, name="reading"),
+            n.LSTM(16, name="summary"),
+            n.Dense(64, activation="relu", name="wide"),
+            n.Dense(3, activation="softmax", name="scores"),
+        ]
+    )
+
+
 def _normalized(k: Any) -> Any:
     n = k.layers
     mean, variance = [0.4, -0.3, 0.2, 1.0, -0.8, 0.1], [0.5, 2.0, 1.5, 0.7, 3.0, 1.2]
@@ -147,6 +164,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject("backwards", 3, _backwards),
     Subject("stateful", 3, _stateful),
     Subject("text", 3, _text, WORDS),
+    Subject("quantized", 3, _quantized, int8=True),
     Subject("normalized", 3, _normalized),
     Subject("heads", 3, _heads),
 )

@@ -6,6 +6,8 @@ That every one of them is convicted is tested with the command, `tests/cli/test_
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,15 +15,18 @@ import numpy as np
 import onnx
 import pytest
 
-from seqship.export.falsification import model_faults, operator_faults, weight_faults, wiring_faults
+from seqship.export.falsification import int8_faults, model_faults, operator_faults, weight_faults, wiring_faults
 from seqship.export.falsification.convictions import convict, falsify_subject
 from seqship.export.falsification.falsifications import FALSIFICATIONS, Falsification
-from seqship.export.falsification.right_export import RightExport, judge
+from seqship.export.falsification.int8_faults import INT8_FAULTS
+from seqship.export.falsification.right_export import Int8File, RightExport, judge
 from seqship.export.falsification.subjects import SUBJECTS, Subject
 from seqship.export.falsification.weight_faults import one_recurrent_weight_a_thousandth_off
+from seqship.export.quantization_proof import NOISE, Int8Proof
 from seqship.pipelines.text_vectorizer import TextVectorizer
 
 SUBJECT = {subject.name: subject for subject in SUBJECTS}
+OF_INT8 = {fault.name: fault for fault in FALSIFICATIONS if fault.subject == "quantized"}
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +39,26 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> RightExport:
     return SUBJECT["text"].export(tmp_path_factory.mktemp("text"))
 
 
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> RightExport:
+    return SUBJECT["quantized"].export(tmp_path_factory.mktemp("quantized"))
+
+
 @pytest.fixture(autouse=True)
 def unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
     """A right export is left as it is, by every fault."""
-    used = [request.getfixturevalue(name) for name in ("lstm", "text") if name in request.fixturenames]
-    before = [(right.proto.SerializeToString(deterministic=True), right.model.get_weights()) for right in used]
+    used = [request.getfixturevalue(name) for name in ("lstm", "text", "quantized") if name in request.fixturenames]
+    before = [(written(right), right.model.get_weights()) for right in used]
     yield
-    for right, (proto, weights) in zip(used, before, strict=True):
-        assert right.proto.SerializeToString(deterministic=True) == proto
+    for right, (files, weights) in zip(used, before, strict=True):
+        assert written(right) == files
         for one, other in zip(right.model.get_weights(), weights, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def written(right: RightExport) -> list[bytes]:
+    protos = [right.proto] if right.int8 is None else [right.proto, right.int8]
+    return [proto.SerializeToString(deterministic=True) for proto in protos]
 
 
 # --- The list
@@ -61,15 +76,19 @@ def test_there_are_many_faults_each_with_a_name_a_reason_and_a_subject() -> None
 def test_every_fault_of_the_modules_is_in_the_list() -> None:
     from seqship.export.falsification import bundle_faults, mask_faults
 
-    modules = (bundle_faults, mask_faults, model_faults, operator_faults, weight_faults, wiring_faults)
+    modules = (bundle_faults, int8_faults, mask_faults, model_faults, operator_faults, weight_faults, wiring_faults)
     written = {
         value
         for module in modules
         for name, value in vars(module).items()
         if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
     }
-    listed = {fault.falsify for fault in FALSIFICATIONS}
+    listed = {inspect.unwrap(fault.falsify) for fault in FALSIFICATIONS}
     assert written - listed == {model_faults.step_before}
+
+
+def test_every_fault_of_an_int8_file_is_done_to_one() -> None:
+    assert [fault.name for fault in OF_INT8.values()] == [fault.__name__.replace("_", "-") for fault in INT8_FAULTS]
 
 
 def test_every_subject_is_used() -> None:
@@ -128,6 +147,8 @@ def test_a_fault_that_the_model_has_no_place_for_is_refused(lstm: RightExport) -
         weight_faults.gru_update_and_reset_swapped(lstm)
     with pytest.raises(LookupError, match=r"^the model has no BatchNormalization$"):
         model_faults.batch_norm_epsilon(lstm)
+    with pytest.raises(LookupError, match=r"^the model has no int8 file$"):
+        OF_INT8["int8-scale-doubled"].falsify(lstm)
 
 
 # --- Raw text
@@ -137,7 +158,7 @@ def test_the_right_vocabulary_is_right(text: RightExport) -> None:
     assert isinstance(text.vectorizer, TextVectorizer)
     assert judge(text, text.vectorizer)
     texts = {word for case in text.texts for phrase in case.feed["text"].tolist() for word in phrase.split()}
-    assert len(texts & set(text.vectorizer.vocabulary)) >= 5
+    assert len(texts & {word.encode() for word in text.vectorizer.vocabulary}) >= 5
 
 
 def test_a_vocabulary_with_two_words_exchanged_is_convicted(text: RightExport) -> None:
@@ -145,6 +166,68 @@ def test_a_vocabulary_with_two_words_exchanged_is_convicted(text: RightExport) -
     words = list(text.vectorizer.vocabulary)
     words[2], words[3] = words[3], words[2]
     assert not judge(text, TextVectorizer(tuple(words)))
+
+
+# --- The int8 file
+
+
+def test_the_right_int8_file_is_right(quantized: RightExport) -> None:
+    assert quantized.int8 is not None
+    proof = judge(quantized, Int8File(quantized.int8))
+    assert isinstance(proof, Int8Proof)
+    assert proof
+    # A table, two layers and a matrix: there is something for every fault to be done to.
+    assert [row.weight for row in proof.weights] == ["data", "W", "R", "W", "R", "B"]
+    assert [type(one) for one in quantized.exports] == [onnx.ModelProto, Int8File]
+    assert all(judge(quantized, one) for one in quantized.exports)
+
+
+def test_a_wrong_int8_file_is_convicted_by_the_case_that_shows_it(quantized: RightExport) -> None:
+    found = convict(quantized, OF_INT8["int8-scale-doubled"])
+    assert found.convicted
+    assert found.case.startswith("batch=")
+    assert 2 < found.times < 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "times"),
+    [
+        # Twice as coarse, with 63 steps where 64 are.
+        ("int8-grid-too-coarse", r"^R of reading_LSTM__\d+$", 2 * 63 / 64),
+        ("int8-bias-of-the-step-before", r"^constant reading/B__\d+$", float("inf")),
+    ],
+)
+def test_one_that_no_case_shows_is_convicted_by_what_is_wrong_in_it(
+    name: str, place: str, times: float, quantized: RightExport
+) -> None:
+    found = convict(quantized, OF_INT8[name])
+    assert found.convicted
+    assert re.search(place, found.case)
+    assert found.times == pytest.approx(times, rel=1e-3)
+
+
+def test_what_is_changed_in_nothing_of_an_int8_file_is_not_convicted(quantized: RightExport) -> None:
+    assert quantized.int8 is not None
+    right = Int8File(quantized.int8)
+    found = convict(quantized, Falsification("quantized", lambda _: right))
+    assert not found.convicted
+    assert found.times < 0.5
+    # Nor is the float32 file in its place one, which has no weights to compare.
+    none = convict(quantized, Falsification("quantized", lambda right: Int8File(right.proto)))
+    assert (none.convicted, none.times) == (True, float("inf"))
+
+
+def test_the_subject_passes_where_both_of_its_files_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = falsify_subject(SUBJECT["quantized"], seed=2, falsifications=())
+    assert found.passed
+    assert found.case.startswith("batch=")
+    assert found.times < 0.5
+    # A false alarm over the int8 file is one over the subject.
+    none = dataclasses.replace(NOISE, multiple=1e-3)
+    monkeypatch.setattr("seqship.export.quantization_proof.NOISE", none)
+    found = falsify_subject(SUBJECT["quantized"], seed=2, falsifications=())
+    assert not found.passed
+    assert found.times > 1
 
 
 # --- One subject from end to end
