@@ -9,15 +9,15 @@ that Keras' own error sets on those very inputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqship.errors import ModelError
-from seqship.export.cases import Case, MaskKind, Padding, StateKind, grid, make_feed, value_kinds
-from seqship.export.runners import Feed, Runner
+from seqship.export.cases import Case, MaskKind, Padding, StateKind, any_length, grid, make_feed, value_kinds
+from seqship.export.runner_failures import run_or_say
+from seqship.export.runners import Feed, Outputs, Runner
 from seqship.pipelines.spec import TOKEN_ID, Field
 from seqship.progress import Progress
 
@@ -34,40 +34,51 @@ def search(
     reference: Runner,
     runners: Sequence[Runner],
     *,
+    outputs: Sequence[Field] = (),
     padding: Padding = "any",
+    takes: Callable[[int], bool] = any_length,
     generations: int = GENERATIONS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[tuple[Case, Feed]]:
     """Returns the worst inputs that were found, rows of all generations together; none where nothing can be searched.
 
+    Inputs on which an export fails end the search: there are no worse ones.
+
     Args:
         inputs: Contract of each input.
         reference: The Keras model.
         runners: The exports.
+        outputs: Contract of each output: what makes very much is given fewer rows.
         padding: "right" if every mask is off behind the data alone.
+        takes: Says whether the model takes a number of steps.
         generations: How often rows are replaced.
         seed: Seed of the search.
         progress: Told how far it is.
     """
-    base = grid(inputs, batches=(ROWS,), times=(TIME,), padding=padding)[0]
+    if not runners or not all(field.rank for field in inputs):
+        return []
+    base = grid(inputs, outputs=outputs, batches=(ROWS,), times=(TIME,), padding=padding, takes=takes)[0]
     state: StateKind | None = "zero" if base.state is not None else None
     random = np.random.default_rng([seed, base.batch, base.time])
     feed = _first(base, inputs, state, padding, seed)
-    if not runners or any(len(value) != base.batch for value in feed.values()):
+    if any(len(value) != base.batch for value in feed.values()):
         return []
-    try:
-        score = _fitness(feed, reference, runners)
-        for done in range(1, generations + 1):
-            children = _children(feed, score, inputs, padding, random)
-            theirs = _fitness(children, reference, runners)
-            better = theirs > score
-            feed = {name: _chosen(better, children[name], value) for name, value in feed.items()}
-            score = np.where(better, theirs, score)
-            if progress:
-                progress("looking for worse cases", done, generations)
-    except ModelError:  # An export that fails on such inputs fails in the cases too.
+    expected, failure = run_or_say(reference, feed)
+    if failure:
         return []
+    score = _fitness(feed, expected, runners)
+    for done in range(1, generations + 1):
+        children = _children(feed, score, inputs, padding, random)
+        expected, failure = run_or_say(reference, children)
+        if failure:  # What Keras does not take is nothing to look for.
+            continue
+        theirs = _fitness(children, expected, runners)
+        better = theirs > score
+        feed = {name: _chosen(better, children[name], value) for name, value in feed.items()}
+        score = np.where(better, theirs, score)
+        if progress:
+            progress("looking for worse cases", done, generations)
     return [(Case(base.batch, base.time, "searched", state, "adversary"), feed)]
 
 
@@ -75,7 +86,8 @@ def _first(
     base: Case, inputs: Sequence[Field], state: StateKind | None, padding: Padding, seed: int
 ) -> dict[str, NDArray[Any]]:
     """Draws the first rows, of each kind of mask and of values in turn."""
-    kinds = [kind for kind in value_kinds(inputs) if kind not in ("nan", "infinite")]
+    # Numbers that are none, and subnormal ones, are apart in right runtimes too: they would crowd out all others.
+    kinds = [kind for kind in value_kinds(inputs) if kind not in ("nan", "infinite", "tiny")]
     masks = _RIGHT if padding == "right" else get_args(MaskKind)
     drawn = [
         make_feed(Case(base.batch, base.time, mask, state, kind), inputs, seed=seed)
@@ -86,13 +98,18 @@ def _first(
     return {name: np.stack([drawn[row % len(drawn)][name][row] for row in rows]) for name in drawn[0]}
 
 
-def _fitness(feed: Feed, reference: Runner, runners: Sequence[Runner]) -> NDArray[np.float64]:
-    """Returns the largest difference of each row by the size of the output; infinite where only one is a number."""
-    expected = reference(feed)
+def _fitness(feed: Feed, expected: Outputs, runners: Sequence[Runner]) -> NDArray[np.float64]:
+    """Returns the largest difference of each row by the size of the output.
+
+    Infinite where only one is a number, and for all rows where an export fails on them.
+    """
     rows = len(next(iter(feed.values())))
     found = np.zeros(rows)
     for runner in runners:
-        for name, made in runner(feed).items():
+        outputs, failure = run_or_say(runner, feed)
+        if failure:
+            return np.full(rows, math.inf)
+        for name, made in outputs.items():
             want = expected.get(name)
             if want is None or want.shape != made.shape or len(want) != rows or want.dtype.kind != "f":
                 continue
@@ -143,7 +160,7 @@ def _valid(row: NDArray[Any], field: Field) -> NDArray[np.bool_]:
 
 
 def _put(row: NDArray[Any], values: NDArray[Any], field: Field) -> NDArray[Any]:
-    """Returns values within the bounds of a field, in the steps of a row that are data."""
+    """Returns values within the bounds of a field, in the steps of a row that are data and stay so."""
     if row.dtype.kind not in "fiu":
         return row
     low, high = field.minimum, field.maximum
@@ -151,8 +168,11 @@ def _put(row: NDArray[Any], values: NDArray[Any], field: Field) -> NDArray[Any]:
         low, high = -_LARGE if low is None else low, _LARGE if high is None else high
     if low is not None or high is not None:
         values = np.clip(values, low, high)
-    kept = _valid(row, field)
-    return np.where(kept.reshape(-1, *(1,) * (row.ndim - 1)), values, row).astype(row.dtype) if row.ndim else row
+    if not row.ndim:
+        return row
+    values = np.asarray(values).astype(row.dtype)
+    kept = _valid(row, field) & _valid(values, field)
+    return np.where(kept.reshape(-1, *(1,) * (row.ndim - 1)), values, row)
 
 
 def _crossed(row: NDArray[Any], other: NDArray[Any], field: Field, random: np.random.Generator) -> NDArray[Any]:

@@ -74,6 +74,12 @@ def compare(
     if actual is None or actual.shape != expected.shape:
         found = "is missing" if actual is None else f"has shape {actual.shape}, expected {expected.shape}"
         return failed(f"output {found}", runner=runner, case=case, output=output)
+    if expected.dtype.kind in "SUO":
+        if np.array_equal(actual, expected):
+            return Agreement(runner, case, output, 0.0, 0.0, 0.0, (), 0.0, 0.0, True)
+        place = tuple(int(axis) for axis in np.argwhere(actual != expected)[0])
+        note = f"{list(place)} is {actual[place]!r}, expected {expected[place]!r}"
+        return failed(note, runner=runner, case=case, output=output)
     got, want = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     if not want.size:
         return Agreement(runner, case, output, 0.0, 0.0, 0.0, (), 0.0, 0.0, True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -48,7 +48,10 @@ _PAD_SHARE = 0.1
 _ID_STEPS = 8
 """Steps of a row of the vocabulary: few, so that what the first one did is not forgotten."""
 _MOST_NUMBERS = 1 << 22
-"""Most numbers that a model makes of the vocabulary; a larger one is gone through in strides."""
+"""Most numbers that a model makes of a case of several rows: 16 MB, of which there are some fifty, and twice that in
+float64. A vocabulary that would give more is gone through in strides."""
+LONGEST_NEED = 128
+"""The largest number of steps that a model may need at least."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,12 @@ class Case:
         return f"batch={self.batch} time={self.time} mask={self.mask}{state}{values}"
 
 
+def any_length(time: int) -> bool:
+    """Says that a model takes any number of steps."""
+    del time
+    return True
+
+
 def grid(
     fields: Sequence[Field],
     *,
@@ -76,6 +85,7 @@ def grid(
     times: Sequence[int] = TIMES,
     lengths: NDArray[np.int64] | None = None,
     padding: Padding = "any",
+    takes: Callable[[int], bool] = any_length,
 ) -> tuple[Case, ...]:
     """Returns cases that hold every pair of conditions which a model with these inputs takes.
 
@@ -85,21 +95,25 @@ def grid(
 
     Args:
         fields: Contract of each input.
-        outputs: Contract of each output: how much a model makes of every token id.
+        outputs: Contract of each output: how much a model makes of every step. What makes very much is given fewer
+            rows.
         batches: Numbers of rows.
         times: Numbers of steps; the typical one of the data and twice that are added.
         lengths: Numbers of steps of real sequences, shaped (n,).
         padding: "right" if every mask is off behind the data alone.
+        takes: Says whether the model takes a number of steps; where it does not, the least that it takes stands in.
     """
     sequences = [field for field in fields if field.rank >= 2 and not field.is_state]
-    fixed_batch = next((field.shape[0] for field in fields if isinstance(field.shape[0], int)), None)
+    fixed_batch = next((size for field in fields for size in field.shape[:1] if isinstance(size, int)), None)
     around: tuple[int, ...] = ()
     if not any(field.has_time for field in sequences):
         fixed = next((int(field.shape[1]) for field in sequences if isinstance(field.shape[1], int)), 1)
         times = (fixed,)
     elif lengths is not None and len(lengths):
         times = (*times, *typical_times(lengths))
-        around = tuple(time for time in boundary_times(lengths) if time not in times)
+        around = tuple(time for time in boundary_times(lengths) if time not in times and takes(time))
+    if any(field.has_time for field in sequences):
+        times = _taken(times, takes)
     masked = any(field.pad_value is not None or _is_mask(field) for field in fields)
     masks: tuple[MaskKind, ...] = get_args(MaskKind) if masked else ("full",)
     if padding == "right":
@@ -110,11 +124,32 @@ def grid(
     cases = [Case(*combination) for combination in chosen]
     for turn, time in enumerate(around):
         cases.append(Case(batches[turn % min(3, len(batches))], time, masks[turn % len(masks)], states[0]))
-    return (*cases, *_id_cases(fields, outputs, None if fixed_batch is None else int(fixed_batch), states[0]))
+    if fixed_batch is None:
+        cases = list(dict.fromkeys(replace(case, batch=_rows(outputs, case.batch, case.time)) for case in cases))
+    return (*cases, *_id_cases(fields, outputs, None if fixed_batch is None else int(fixed_batch), states[0], takes))
+
+
+def _taken(times: Sequence[int], takes: Callable[[int], bool]) -> tuple[int, ...]:
+    """Returns the lengths that a model takes, and the least one where it does not take all."""
+    taken = [time for time in times if takes(time)]
+    if len(taken) < len(times):
+        least = next((time for time in range(1, LONGEST_NEED + 1) if takes(time)), None)
+        taken = taken if least is None else [least, *taken]
+    return tuple(dict.fromkeys(taken)) or tuple(times)
+
+
+def _rows(outputs: Sequence[Field], batch: int, time: int) -> int:
+    """Returns at most so many rows that what a model makes of them stays within bounds."""
+    made = sum(math.prod(size if isinstance(size, int) else time for size in one.shape[1:]) for one in outputs)
+    return max(1, min(batch, _MOST_NUMBERS // max(1, made)))
 
 
 def _id_cases(
-    fields: Sequence[Field], outputs: Sequence[Field], batch: int | None, state: StateKind | None
+    fields: Sequence[Field],
+    outputs: Sequence[Field],
+    batch: int | None,
+    state: StateKind | None,
+    takes: Callable[[int], bool],
 ) -> Iterator[Case]:
     """Yields the cases of token ids: all of them, and one that none of a vocabulary has."""
     bounds = [_id_bounds(field) for field in fields if _is_index(field) and field.rank >= 2]
@@ -122,16 +157,28 @@ def _id_cases(
     if not ids:
         return
     times = [field.shape[1] for field in fields if field.rank >= 2 and not field.is_state]
-    time = next((size for size in times if isinstance(size, int)), min(_ID_STEPS, ids))
+    time = next((size for size in times if isinstance(size, int)), None)
+    if time is None:
+        wanted = min(_ID_STEPS, ids)
+        time = next((steps for steps in range(wanted, LONGEST_NEED + 1) if takes(steps)), wanted)
     made = sum(math.prod(size if isinstance(size, int) else time for size in field.shape[1:]) for field in outputs)
     most = max(1, _MOST_NUMBERS // max(made, 1))
     yield Case(batch or min(-(-ids // time), most), time, "full", state, "vocabulary")
-    yield Case(batch or 2, time, "full", state, "out-of-vocabulary")
+    if any(_beyond(field) is not None for field in fields):
+        yield Case(batch or 2, time, "full", state, "out-of-vocabulary")
 
 
-def relation_cases(fields: Sequence[Field], *, padding: Padding = "any") -> tuple[Case, ...]:
-    """Returns a few cases in which the rows differ in their masks, for relations within one runtime."""
-    made = grid(fields, batches=(3,), times=(9,), padding=padding)
+def relation_cases(
+    fields: Sequence[Field], *, padding: Padding = "any", takes: Callable[[int], bool] = any_length
+) -> tuple[Case, ...]:
+    """Returns a few cases in which the rows differ in their masks, for relations within one runtime.
+
+    Args:
+        fields: Contract of each input.
+        padding: "right" if every mask is off behind the data alone.
+        takes: Says whether the model takes a number of steps.
+    """
+    made = grid(fields, batches=(3,), times=(9,), padding=padding, takes=takes)
     plain = [case for case in made if case.values not in get_args(IdKind)]
     wanted = [replace(case, values="data") for case in plain if case.mask in ("full", "right", "left", "holes")]
     return tuple(dict.fromkeys(wanted))
@@ -224,6 +271,8 @@ def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, ND
             if _is_mask(field):
                 values = own
             else:
+                if case.values != "zeros":
+                    _tell_apart(values, own, field)
                 _pad(values, own, field, generator)
         else:
             own = np.ones(shape[:2], bool)
@@ -241,6 +290,14 @@ def finite_rows(feed: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_] | None:
         if value.dtype.kind == "f" and len(value) == rows:
             finite &= np.isfinite(value).reshape(rows, -1).all(axis=1)
     return None if finite.all() else finite
+
+
+def _tell_apart(values: NDArray[Any], own: NDArray[np.bool_], field: Field) -> None:
+    """Makes another value of valid steps that happen to be all padding, where the bounds let data have its value."""
+    pad = field.pad_value or 0.0
+    alike = own & (values == pad).reshape(*values.shape[:2], -1).all(axis=2)
+    others = [bound for bound in (field.maximum, field.minimum) if bound is not None and bound != pad]
+    values[alike] = others[0] if others else pad + 1
 
 
 def _pad(values: NDArray[Any], own: NDArray[np.bool_], field: Field, generator: np.random.Generator) -> None:
@@ -287,6 +344,15 @@ def _id_bounds(field: Field) -> tuple[int, int] | None:
     return int(field.minimum or 0), int(field.maximum)
 
 
+def _beyond(field: Field) -> int | None:
+    """Returns the first number behind a vocabulary, None where there is none, or the input's dtype has none."""
+    bounds = _id_bounds(field) if _is_index(field) and field.rank >= 2 else None
+    if bounds is None:
+        return None
+    beyond = bounds[1] + 1
+    return beyond if np.dtype(field.dtype).kind == "f" or beyond <= np.iinfo(field.dtype).max else None
+
+
 def _of_kind(kind: str, values: NDArray[Any], field: Field, generator: np.random.Generator) -> NDArray[Any]:
     low = -math.inf if field.minimum is None else field.minimum
     high = math.inf if field.maximum is None else field.maximum
@@ -299,8 +365,8 @@ def _of_kind(kind: str, values: NDArray[Any], field: Field, generator: np.random
             ids = bounds[1] - bounds[0] + 1
             every = np.arange(values.size) % ids if values.size >= ids else np.linspace(0, ids - 1, values.size)
             return (bounds[0] + every).astype(np.int64).reshape(shape).astype(values.dtype)
-        if bounds is not None and kind == "out-of-vocabulary":
-            values.reshape(-1)[-1] = bounds[1] + 1
+        if kind == "out-of-vocabulary" and (beyond := _beyond(field)) is not None:
+            values.reshape(-1)[-1] = beyond
             return values
     if not _is_float(field) or kind not in ("zeros", "saturating", "tiny"):
         return values

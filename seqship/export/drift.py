@@ -120,19 +120,19 @@ def lengths(longest: int) -> tuple[int, ...]:
 def _of_prefixes(
     inputs: Sequence[Field], timed: set[str], oracle: Runner, runners: Mapping[str, Runner], steps: int, seed: int
 ) -> Drift | None:
-    whole, chosen = _feed(inputs, steps, seed), lengths(steps)
+    whole, chosen, reference = _feed(inputs, steps, seed), lengths(steps), runners[REFERENCE]
     feeds = [
         {name: np.ascontiguousarray(value[:, :length]) if name in timed else value for name, value in whole.items()}
         for length in chosen
     ]
-    true = [oracle(feed) for feed in feeds]
-    made = [{name: runner(feed) for name, runner in runners.items()} for feed in feeds]
     # An output that grows with the sequence has a value for each step, or for every second one.
-    growing = {name for name in true[0] if len({value[name].shape[1:2] for value in true}) > 1}
-    found = [
-        {output: _measure(output, want, got, _last if output in growing else _whole) for output in _floats(want, got)}
-        for want, got in zip(true, made, strict=True)
-    ]
+    shortest, longest = reference(feeds[0]), reference(feeds[-1])
+    growing = {name for name, value in longest.items() if value.shape[1:2] != shortest[name].shape[1:2]}
+    found: list[dict[str, _Measured]] = []
+    for feed in feeds:  # One after the other: a language model makes a hundred megabytes of each.
+        want, got = oracle(feed), {name: runner(feed) for name, runner in runners.items()}
+        parts = {output: _last if output in growing else _whole for output in _floats(want, got)}
+        found.append({output: _measure(output, want, got, part) for output, part in parts.items()})
     return _drift(chosen, found)
 
 
@@ -149,7 +149,7 @@ def _of_one_run(inputs: Sequence[Field], oracle: Runner, runners: Mapping[str, R
 
 
 def _feed(inputs: Sequence[Field], steps: int, seed: int) -> Feed:
-    rows = next((one.shape[0] for one in inputs if isinstance(one.shape[0], int)), _ROWS)
+    rows = next((size for one in inputs for size in one.shape[:1] if isinstance(size, int)), _ROWS)
     state = "zero" if any(one.is_state for one in inputs) else None
     return make_feed(Case(rows, steps, "full", state), inputs, seed=seed)
 

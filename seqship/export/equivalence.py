@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from seqship.errors import ModelError
 from seqship.export.adversary import search
 from seqship.export.agreement import Agreement, compare
-from seqship.export.cases import Case, Padding, finite_rows, grid, relation_cases
+from seqship.export.cases import Case, Padding, finite_rows, grid, make_feed, relation_cases
 from seqship.export.data_agreement import DataAgreement, over_data
 from seqship.export.drift import Drift, error_over_steps
 from seqship.export.error_histogram import ErrorHistogram
 from seqship.export.example_runner import PartialRunner
-from seqship.export.oracle import Oracle, make_oracle
+from seqship.export.oracle import Oracle, make_oracle, runs_alike
 from seqship.export.recording import RecordedCase, record_cases, record_feeds
 from seqship.export.relations import check_relations
 from seqship.export.runner_failures import run_or_say
@@ -35,6 +35,7 @@ from seqship.export.runners import (
 )
 from seqship.export.signature import ModelSignature
 from seqship.export.streaming import export_signature
+from seqship.export.taken_lengths import lengths_taken_by
 from seqship.export.text_cases import record_texts, with_texts
 from seqship.export.tolerance import FLOAT32, ROUNDING, Rounding, Tolerance, Within
 from seqship.pipelines.sequences import Sequences
@@ -170,19 +171,23 @@ def check_equivalence(
         # An operation without a float64 kernel leaves Keras itself as the measure, and the fixed tolerance.
         with contextlib.suppress(ModelError):
             oracle = make_oracle(signature, concrete=concrete)
-    full = cases is None
+    full, takes = cases is None, lengths_taken_by(reference, inputs, seed=seed)
     if cases is None:
         lengths = None if data is None else data.lengths
-        cases = grid(inputs, outputs=outputs, lengths=lengths, padding=padding)
+        cases = grid(inputs, outputs=outputs, lengths=lengths, padding=padding, takes=takes)
+    if oracle is not None and not runs_alike(oracle, make_feed(cases[0], inputs, seed=seed)):
+        oracle = None
     recorded = record_cases(cases, inputs, reference, oracle, seed=seed, progress=progress)
     if full:
         exports = [runners[name] for name in (SAVED_MODEL_RUNNER, ONNX_RUNNER) if name in runners]
-        found = search(inputs, reference, exports, padding=padding, seed=seed, progress=progress)
+        found = search(
+            inputs, reference, exports, outputs=outputs, padding=padding, seed=seed, takes=takes, progress=progress
+        )
         recorded += record_feeds(found, reference, oracle, scales_of=recorded)
     if vectorizer is not None:
         recorded += record_texts(vectorizer, inputs[0], reference, oracle, seed=seed, scales_of=recorded)
         runners = with_texts(runners, vectorizer, inputs[0])
-    related = record_cases(relation_cases(inputs, padding=padding), inputs, reference, oracle)
+    related = record_cases(relation_cases(inputs, padding=padding, takes=takes), inputs, reference, oracle)
     proof = compare_runners(
         recorded,
         runners,
@@ -246,7 +251,7 @@ def compare_runners(
             for output, expected in case.expected.items():
                 if isinstance(runner, PartialRunner) and output not in runner.gives:
                     continue
-                actual, wanted = made.get(output), expected
+                actual, wanted = case.demanded(output, made.get(output)), expected
                 if finite is not None and name.startswith(ONNX_RUNNER):
                     actual, wanted = without_spoiled_rows(actual, expected, finite)
                 if actual is not None and actual.shape == wanted.shape:
@@ -273,7 +278,7 @@ def compare_runners(
     if data is not None and reference is not None:
         judge = None if oracle is None or tolerance else (reference, oracle)
         rows = over_data(whole, reference, data, inputs[0], judge=judge, tolerance=fixed, histograms=histograms)
-    by_rounding = tolerance is None and any(case.limits for case in recorded)
+    by_rounding = tolerance is None and any(limit for case in recorded for limit in case.limits.values())
     return EquivalenceReport(tuple(agreements), rows, ROUNDING if by_rounding else fixed, histograms, tuple(recorded))
 
 
@@ -290,15 +295,21 @@ def without_spoiled_rows(
 ) -> tuple[NDArray[Any] | None, NDArray[Any]]:
     """Leaves the rows out that were given a NaN or an infinity: onnxruntime's recurrent kernels clamp them.
 
-    What such a row does to the others is still seen.
+    What such a row does to the others is still seen, but where it spoils them in Keras too, as a mean over the rows
+    does.
 
     Args:
         actual: What onnxruntime gives.
         expected: What is expected.
         finite: Which rows are good, (batch,).
     """
-    if actual is None or actual.shape != expected.shape or expected.shape[:1] != finite.shape:
+    if actual is None or actual.shape != expected.shape:
         return actual, expected
+    if expected.shape[:1] != finite.shape:  # No result for each row.
+        spoiled = expected.dtype.kind == "f" and not np.isfinite(expected).all()
+        return (np.zeros(0), np.zeros(0)) if spoiled else (actual, expected)
+    if expected.dtype.kind == "f":
+        finite = finite & np.isfinite(expected).reshape(len(expected), -1).all(axis=1)
     return actual[finite], expected[finite]
 
 

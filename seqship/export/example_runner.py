@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from seqship.errors import ModelError
 from seqship.export.runner_failures import failures_told
 from seqship.pipelines.signature_contracts import EXAMPLES, classifying, example_outputs
@@ -36,8 +39,9 @@ class PartialRunner:
 def example_runner(loaded: Any, inputs: Sequence[Field], outputs: Sequence[Field]) -> PartialRunner:
     """Returns a runner of the signature `tf_example`.
 
-    Each row becomes a message. What Classify and Regress are given is turned back into the outputs of the model; the
-    names of the classes must be those of the contract.
+    Each row becomes a message, but for the padding behind it: the signature is to put it there. What Classify and
+    Regress are given is turned back into the outputs of the model; the names of the classes must be those of the
+    contract.
 
     Args:
         loaded: The SavedModel.
@@ -54,7 +58,10 @@ def example_runner(loaded: Any, inputs: Sequence[Field], outputs: Sequence[Field
 
     def run(feed: Any) -> dict[str, Any]:
         rows = range(len(next(iter(feed.values()))))
-        messages = [to_example({name: feed[name][row] for name in names}).SerializeToString() for row in rows]
+        messages = [
+            to_example({field.name: _of_row(feed[field.name], row, field) for field in plain}).SerializeToString()
+            for row in rows
+        ]
         with failures_told(f"the signature {TF_EXAMPLE}", feed):
             made = loaded.signatures[TF_EXAMPLE](**{EXAMPLES.name: tf.constant(messages, tf.string)})
             found = {name: tensor.numpy() for name, tensor in made.items()}
@@ -71,6 +78,15 @@ def example_runner(loaded: Any, inputs: Sequence[Field], outputs: Sequence[Field
         takes=lambda feed: frozenset(feed) == names,
         gives=frozenset([scores.name] if method == CLASSIFY and scores is not None else [one.name for one in outputs]),
     )
+
+
+def _of_row(values: NDArray[Any], row: int, field: Field) -> NDArray[Any]:
+    """Returns one row without the padding behind it; the first as it is, so that they are as long as they were."""
+    own = values[row]
+    if row == 0 or field.pad_value is None or not field.has_time:
+        return own
+    valid = np.flatnonzero((own != field.pad_value).reshape(len(own), -1).any(axis=1))
+    return own[: max(1, int(valid[-1]) + 1 if len(valid) else 1)]
 
 
 def _check_classes(found: Any, scores: Field) -> None:

@@ -56,13 +56,16 @@ class Measured:
         expected: What it is without rounding, in the dtype of the model; where Keras leaves the range of float32, what
             Keras gives.
         error: The largest error that Keras' own float32 result has, or one with other roundings; None without an
-            oracle, and for what is no floating-point number.
+            oracle; 0 for what is no floating-point number.
         scale: The largest finite value.
+        undetermined: Elements that float32 leaves open, shaped like `expected`: a number with one rounding and none
+            with another, or two whole numbers. None where there are none.
     """
 
     expected: NDArray[Any]
     error: float | None
     scale: float
+    undetermined: NDArray[np.bool_] | None = None
 
 
 def measure(feed: Feed, reference: Runner, oracle: Oracle | None) -> dict[str, Measured]:
@@ -78,7 +81,7 @@ def measure(feed: Feed, reference: Runner, oracle: Oracle | None) -> dict[str, M
     """
     here = reference(feed)
     if oracle is None:
-        return {name: Measured(value, None, 0.0) for name, value in here.items()}
+        return {name: Measured(value, None if value.dtype.kind == "f" else 0.0, 0.0) for name, value in here.items()}
     true, flushed = oracle.run(feed), _flushed(feed)
     others = [run(flushed) for run in oracle.rounded]
     return {name: measured(value, true[name], [one[name] for one in others]) for name, value in here.items()}
@@ -92,6 +95,21 @@ def _flushed(feed: Feed) -> Feed:
     }
 
 
+def runs_alike(oracle: Oracle, feed: Feed) -> bool:
+    """Whether a twin can be run at all: some operations have a type, and no kernel, of float64.
+
+    Args:
+        oracle: The twin.
+        feed: Inputs that the model takes.
+    """
+    try:
+        for run in (oracle.run, *oracle.rounded):
+            run(feed)
+    except ModelError:
+        return False
+    return True
+
+
 def measured(here: NDArray[Any], true: NDArray[Any], others: Sequence[NDArray[Any]]) -> Measured:
     """Sums up one output.
 
@@ -100,14 +118,29 @@ def measured(here: NDArray[Any], true: NDArray[Any], others: Sequence[NDArray[An
         true: What the float64 twin gives.
         others: What Keras gives with other roundings.
     """
+    if any(one.shape != here.shape for one in (true, *others)):  # So many results that rounding tells their number.
+        return Measured(here, 0.0, 0.0, np.ones(here.shape, bool))
     if here.dtype.kind != "f" or true.dtype != np.float64:
-        return Measured(here, None, 0.0)
+        return Measured(here, 0.0, 0.0, _where_any([here != one for one in (true, *others)]))
     finite = np.isfinite(here) & np.isfinite(true) & np.all([np.isfinite(one) for one in others], axis=0)
     with np.errstate(invalid="ignore", over="ignore"):
         errors = [np.abs(one.astype(np.float64) - true)[finite] for one in (here, *others)]
         expected = np.where(np.isfinite(here) & np.isfinite(true), true, here).astype(here.dtype)
+        narrow = true.astype(here.dtype)
     error = max(float(one.max(initial=0.0)) for one in errors)
-    return Measured(expected, error, float(np.abs(true[finite]).max(initial=0.0)))
+    # TensorFlow takes a subnormal number for zero, onnxruntime does not: their logarithms are no rounding apart.
+    open_ = _where_any([_kind(here) != _kind(one) for one in (narrow, *others)])
+    return Measured(expected, error, float(np.abs(true[finite]).max(initial=0.0)), open_)
+
+
+def _kind(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns 0 for a number, itself for what is none; comparable, as NaN is not."""
+    return np.where(np.isnan(values), 2.0, np.where(np.isinf(values), np.sign(values), 0.0))
+
+
+def _where_any(found: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_] | None:
+    where = np.any(found, axis=0)
+    return where if where.any() else None
 
 
 def make_oracle(signature: ModelSignature, *, concrete: Any = None) -> Oracle:
@@ -169,6 +202,8 @@ def _oracle(concrete: Any, names: Sequence[str], keys: Sequence[str], inputs: Se
         definition = frozen.graph.as_graph_def()
     except (ValueError, TypeError, tf.errors.OpError) as error:  # A graph of more than 2 GB, above all.
         raise ModelError(f"the model has no float64 twin: {_one_line(error)}") from error
+    if len(frozen.inputs) != len(names):
+        raise ModelError("the model has no float64 twin: its graph looks into a table, as that of a vocabulary does")
     # As TensorFlow flattens a dict.
     outputs = dict(zip(keys, (one.name for one in frozen.outputs), strict=True))
     of = {field.name: field for field in inputs}

@@ -66,7 +66,7 @@ class Int8Export:
         size: Bytes of the file.
         float_size: Bytes of the file that it was made of.
         operators: Number of operators with int8 weights, by their name in the float32 file.
-        weights: Number of weights that are int8.
+        int8_weights: Number of weights that are int8.
         all_weights: Number of weights in the file.
         layers: What became of each recurrent layer.
     """
@@ -75,7 +75,7 @@ class Int8Export:
     size: int
     float_size: int
     operators: dict[str, int]
-    weights: int
+    int8_weights: int
     all_weights: int
     layers: tuple[LayerQuantization, ...]
 

@@ -29,12 +29,26 @@ class RecordedCase:
         expected: Outputs by name: the float64 oracle's, in the dtypes of the model; Keras' own where there is none.
             None at all where Keras refuses the inputs, a token id that is too large: so must an export.
         limits: How far each output may be from that, in its own unit; a fixed tolerance holds for those without one.
+        undetermined: Elements of an output that float32 leaves open, of which nothing is demanded; shaped like it.
     """
 
     case: str
     feed: Feed
     expected: Mapping[str, NDArray[Any]]
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
+    undetermined: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict[str, NDArray[np.bool_]])
+
+    def demanded(self, output: str, actual: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Returns what a runtime gives, with what is expected in the place of all that float32 leaves open.
+
+        Args:
+            output: Name of the output.
+            actual: What the runtime gives for it.
+        """
+        left_open = self.undetermined.get(output)
+        if left_open is None or actual is None or actual.shape != left_open.shape:
+            return actual
+        return np.where(left_open, self.expected[output], actual)
 
 
 def record_cases(
@@ -117,6 +131,7 @@ def record_feeds(
                 for name, one in found.items()
                 if one.error is not None
             },
+            {name: one.undetermined for name, one in found.items() if one.undetermined is not None},
         )
         for case, feed, found in measured
     )
@@ -129,14 +144,14 @@ def save_recorded(recorded: Sequence[RecordedCase], path: Path) -> None:
         arrays |= {f"{case.case}|in|{name}": value for name, value in case.feed.items()}
         arrays |= {f"{case.case}|out|{name}": value for name, value in case.expected.items()}
         arrays |= {f"{case.case}|limit|{name}": np.array(value) for name, value in case.limits.items()}
+        arrays |= {f"{case.case}|open|{name}": value for name, value in case.undetermined.items()}
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def load_recorded(path: Path) -> tuple[RecordedCase, ...]:
     """Reads what `save_recorded` wrote."""
-    feeds: dict[str, dict[str, NDArray[Any]]] = {}
-    expected: dict[str, dict[str, NDArray[Any]]] = {}
+    sides: dict[str, dict[str, dict[str, NDArray[Any]]]] = {"in": {}, "out": {}, "open": {}}
     limits: dict[str, dict[str, float]] = {}
     with np.load(path, allow_pickle=False) as arrays:
         for key in arrays.files:
@@ -144,6 +159,8 @@ def load_recorded(path: Path) -> tuple[RecordedCase, ...]:
             if direction == "limit":
                 limits.setdefault(case, {})[name] = float(arrays[key])
                 continue
-            side = feeds if direction == "in" else expected
-            side.setdefault(case, {})[name] = arrays[key]
-    return tuple(RecordedCase(case, feed, expected.get(case, {}), limits.get(case, {})) for case, feed in feeds.items())
+            sides[direction].setdefault(case, {})[name] = arrays[key]
+    return tuple(
+        RecordedCase(case, feed, sides["out"].get(case, {}), limits.get(case, {}), sides["open"].get(case, {}))
+        for case, feed in sides["in"].items()
+    )

@@ -270,12 +270,12 @@ def _chunks(steps: int) -> Iterator[tuple[int, int]]:
 
 
 def _row_count(feed: Feed, contract: _Contract) -> int:
-    return max((len(feed[one.name]) for one in contract.inputs if one.name in feed), default=0)
+    return max((len(feed[one.name]) for one in contract.inputs if one.rank and one.name in feed), default=0)
 
 
 def _taken(feed: Feed, rows: slice | NDArray[np.int64], count: int) -> Feed:
     """Takes rows of everything but of a state that serves all of them."""
-    return {name: value[rows] if len(value) == count else value for name, value in feed.items()}
+    return {name: value[rows] if value.shape[:1] == (count,) else value for name, value in feed.items()}
 
 
 def _is_mask(field: Field) -> bool:

@@ -38,6 +38,7 @@ from seqship.export.report_cases import (
 )
 from seqship.export.report_drift import drift_plots
 from seqship.export.report_figures import drawings
+from seqship.export.report_int8 import int8_section
 from seqship.export.report_plots import beats, histograms, history_panels, number, plain, times
 from seqship.export.report_task import tasks
 
@@ -49,6 +50,7 @@ _SECTIONS = {
     "relations": "Each runtime with itself",
     "cases": "Every case",
     "errors": "Size of the errors",
+    "int8": "The int8 file",
     "confusion": "Right and wrong by class",
     "results": "What it does with test data",
     "training": "Training history",
@@ -69,8 +71,8 @@ def render_report(document: Mapping[str, Any]) -> str:
     Args:
         document: Content of `report.json`. `name`, `created`, `equivalent`, `worst` and `cases` are needed; `source`,
             `tolerance`, `test_split`, `errors`, `onnx`, `layers`, `contract`, `metrics`, `training`, `classification`,
-            `examples`, `figures`, `reached`, `versions`, `drift` and `where` may be absent or None. Numbers that JSON
-            does not have are the strings "NaN" and "Infinity". `training.best_epoch` counts from 1.
+            `examples`, `figures`, `reached`, `versions`, `drift`, `where` and `int8` may be absent or None. Numbers
+            that JSON does not have are the strings "NaN" and "Infinity". `training.best_epoch` counts from 1.
 
     Returns:
         The HTML text, the same for the same document.
@@ -83,6 +85,8 @@ def render_report(document: Mapping[str, Any]) -> str:
     worst = worst_of(document.get("worst"), failures, [*cases, *split])
     tolerance = part["tolerance"] or {}
     plots = drift_plots(part["drift"])
+    outputs = (part["contract"] or {}).get("outputs") or ()
+    int8 = int8_section(document.get("int8"), outputs)
     related = relations(cases)
     present: dict[str, object] = {
         "failures": failures,
@@ -91,6 +95,7 @@ def render_report(document: Mapping[str, Any]) -> str:
         "relations": related,
         "cases": cases,
         "errors": part["errors"],
+        "int8": int8,
         "confusion": part["classification"],
         "results": part["figures"] or part["reached"],
         "training": part["training"],
@@ -118,7 +123,8 @@ def render_report(document: Mapping[str, Any]) -> str:
         drift_plots=plots,
         relations=related,
         split=split,
-        tasks=tasks(part["test_split"] or (), (part["contract"] or {}).get("outputs") or ()),
+        tasks=tasks(part["test_split"] or (), outputs),
+        int8=int8,
         panels=history_panels(part["training"] or {}),
         histograms=histograms(part["errors"] or {}, _smallest_limit(cases, tolerance)),
         headroom=_headroom(worst, tolerance),

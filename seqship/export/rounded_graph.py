@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from seqship.export.stand_ins import StandIn, all_nodes, replace_operations
 
 _LAST_PLACE = 2.0**-23
+_LAST_PLACES = MappingProxyType({"float32": _LAST_PLACE, "float16": 2.0**-10, "bfloat16": 2.0**-7})
 _FREQUENCY = 2.0**24
 """Makes noise of neighbouring numbers, of small ones no more than they are themselves, and none of zero."""
 _GATES = frozenset({"Sigmoid", "ClipByValue", "Minimum"})
@@ -42,13 +43,17 @@ def rounded(definition: Any, *, seed: int) -> Any:
     import tensorflow as tf
 
     random = np.random.default_rng(seed)
+    places = {getattr(tf, name).as_datatype_enum: place for name, place in _LAST_PLACES.items()}
+    # Mixed precision keeps weights in float32 and computes with their first digits.
+    used = {attribute.type for node in all_nodes(definition) for attribute in node.attr.values()} & places.keys()
+    place = max((places[one] for one in used), default=0.0)
     for node in all_nodes(definition):
-        if node.op != "Const" or node.attr["dtype"].type != tf.float32.as_datatype_enum:
+        if node.op != "Const" or (data_type := node.attr["dtype"].type) not in places:
             continue
         value: NDArray[Any] = tf.make_ndarray(node.attr["value"].tensor)
         if value.size > 1:
-            moved = value.astype(np.float64) * (1 + _LAST_PLACE * random.uniform(-1, 1, value.shape))
-            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(moved.astype(np.float32), tf.float32))
+            moved = value.astype(np.float64) * (1 + place * random.uniform(-1, 1, value.shape))
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(moved.astype(value.dtype), data_type))
     nodes: list[Any] = []
     for body in (definition.node, *(function.node_def for function in definition.library.function)):
         if not _GATES & {node.op for node in body}:

@@ -94,6 +94,48 @@ def task(*, changed: int = 0, difference: float = 4.2e-7) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def int8() -> dict[str, Any]:
+    """What the document says of a right int8 file, which changes three decisions; one of three layers is float32."""
+    cases = [
+        {"runner": runner, "case": f"batch=3 time={time} mask=holes", "output": "probabilities", "max_abs": 1e-4 * time,
+         "max_rel": 1e-3, "severity": 0.01 * time, "worst_index": [1, 2], "expected": 0.25,
+         "actual": 0.25 + 1e-4 * time, "passed": True, "note": ""}
+        for time in (1, 9) for runner in ("int8", "int8_off", "int8_1_thread")
+    ]  # fmt: skip
+    weights = [("first_LSTM__98", "W"), ("first_LSTM__98", "R"), ("functional/wide/MatMul", "B")]
+    return {
+        "passed": True, "verified": "2026-11-22T03:10:45Z", "bytes": 23_456, "float_bytes": 70_123,
+        "int8_weights": 14_000, "all_weights": 15_000, "operators": {"LSTM": 1, "MatMul": 1},
+        "layers": [{"layer": "first", "int8": True, "reasons": []},
+                   {"layer": "gru_1", "int8": False, "reasons": ["onnxruntime has no int8 kernel for GRU"]}],
+        "rule": {"rule": "int8", "multiple": 6, "places": 32, "why": "it was measured to be at most 2.0."},
+        "worst": cases[5], "largest": 0.0123, "failures": [], "changed": [], "cases": cases,
+        "weights": [{"node": node, "weight": weight, "steps": 0.49996, "index": [0, 107, 103], "expected": -0.0172266,
+                     "actual": -0.0178206, "coarse": 0.984375, "passed": True} for node, weight in weights],
+        "drift": [{"time": time, "output": "probabilities", "max_abs": 3e-6 * time, "scale": 0.97}
+                  for time in (24, 120, 480)],
+        "test_split": [{"output": "probabilities", "rows": 4000, "max_abs": 4.6e-4, "changed": 3,
+                        "task": task(changed=3, difference=4.6e-4)}],
+    }  # fmt: skip
+
+
+def int8_failing() -> dict[str, Any]:
+    """What it says of a wrong one: a scale is off, a tensor and an output are missing."""
+    found = int8()
+    found["weights"][1] |= {"passed": False, "steps": 32.2, "actual": -0.1}
+    found["weights"][2] |= {"passed": False, "steps": "Infinity", "index": [], "coarse": "Infinity",
+                            "expected": "NaN", "actual": "NaN"}  # fmt: skip
+    found["cases"][4] |= {"passed": False, "severity": "Infinity", "max_abs": "Infinity", "max_rel": "Infinity",
+                          "worst_index": [], "expected": "NaN", "actual": "NaN",
+                          "note": "output is missing"}  # fmt: skip
+    failures = [
+        "int8 has no weight B of functional/wide/MatMul that could be compared with the float32 file's",
+        "int8 has -0.1 for R[0, 107, 103] of first_LSTM__98, the float32 file -0.0172266: 32.2 steps of its grid apart",
+        "int8_off differs from its weights at batch=3 time=9 mask=holes: probabilities: output is missing",
+    ]
+    return found | {"passed": False, "failures": failures, "worst": found["cases"][4]}
+
+
 WHERE = {
     "layer": "gru_1", "kind": "GRU", "operator": "GRU node gru_1_GRU__98", "output_index": 0, "row": 7, "step": 31,
     "element": [13], "expected": 0.144320905, "actual": 0.17701444, "times": 1342.7, "reason": "weights",

@@ -111,12 +111,50 @@ def test_a_number_that_only_one_has_is_the_worst() -> None:
     assert np.isnan(overflows(feed)["sum"]).sum() > ROWS // 4
 
 
+def test_what_an_export_fails_on_is_the_worst() -> None:
+    def fails(feed: Feed) -> Outputs:
+        made = right(feed)["sum"]
+        if made.max() > 200:
+            raise ModelError("an index is out of range")
+        return {"sum": made + made * np.float32(1e-6)}
+
+    with pytest.raises(ModelError, match=r"^an index is out of range$"):
+        fails(found(fails, SIGNAL))
+
+
+def test_what_keras_refuses_is_not_looked_for() -> None:
+    def small(feed: Feed) -> Outputs:
+        made = right(feed)
+        if made["sum"].max() > 200:
+            raise ModelError("too large")
+        return made
+
+    worst = found(wrong_beyond(100), SIGNAL, reference=small)
+    assert 100 < right(worst)["sum"].max() <= 200
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_data_stays_data_where_a_bound_is_the_pad_value(seed: int) -> None:
+    bound = Field("signal", "float32", ("batch", "time", 1), pad_value=0.0, minimum=0.0, maximum=1.0)
+
+    def reference(feed: Feed) -> Outputs:
+        return {"sum": feed["signal"].sum(axis=(1, 2))}
+
+    values = found(
+        lambda feed: {"sum": reference(feed)["sum"] + 1}, bound, padding="right", seed=seed, reference=reference
+    )
+    empty = (values["signal"] == 0).all(axis=2)
+    assert not (empty[:, :-1] & ~empty[:, 1:]).any()
+
+
 def test_what_cannot_be_searched() -> None:
     def fails(feed: Feed) -> Outputs:
         raise ModelError(f"fails on {sorted(feed)}")
 
     assert search([SIGNAL], right, []) == []
-    assert search([SIGNAL], right, [fails]) == []
+    assert search([SIGNAL], fails, [right]) == []
+    scalar = Field("rate", "float32", ())
+    assert search([SIGNAL, scalar], right, [right]) == []
     told: list[tuple[str, int, int]] = []
 
     def tell(what: str, done: int, total: int) -> None:

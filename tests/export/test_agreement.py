@@ -121,3 +121,13 @@ def test_the_shipped_tolerance_tells_its_measurement() -> None:
     assert (FLOAT32.atol, FLOAT32.rtol) == (1e-5, 1e-4)
     assert set(FLOAT32.to_json()) == {"atol", "rtol", "why"}
     assert "measured" in FLOAT32.why or "differed" in FLOAT32.why
+
+
+def test_words_are_the_same_or_not() -> None:
+    words, other = (np.array([[b"good", last]], object) for last in (b"bad", b"film"))
+    same = compare(words.copy(), words, RULE, runner="saved_model", case="batch=1", output="word")
+    assert (same.passed, same.severity) == (True, 0)
+    found = compare(other, words, RULE, runner="saved_model", case="batch=1", output="word")
+    assert (found.passed, found.severity) == (False, math.inf)
+    assert found.sentence() == "saved_model differs from Keras at batch=1: word: [0, 1] is b'film', expected b'bad'"
+    assert json.loads(json.dumps(found.to_json()))["expected"] == "NaN"

@@ -23,10 +23,12 @@ from seqship.export.cases import (
     finite_rows,
     grid,
     make_feed,
+    relation_cases,
 )
 from seqship.pipelines.spec import TOKEN_ID, Field
 
 SIGNAL = Field("signal", "float32", ("batch", "time", 2), pad_value=-1.0, minimum=0.0, maximum=1.0)
+TOKENS = Field("tokens", "int32", ("batch", "time"), TOKEN_ID, 0.0, 1.0, 999.0)
 KINDS: tuple[MaskKind, ...] = get_args(MaskKind)
 
 
@@ -254,3 +256,63 @@ def test_all_inputs_share_the_mask_but_those_of_their_own_length() -> None:
     feed = make_feed(Case(3, 7, "right"), [SIGNAL, other, fixed], seed=0)
     assert np.array_equal((feed["signal"] == -1).all(axis=2), (feed["other"] == 9).all(axis=2))
     assert feed["fixed"].shape == (3, 5)
+
+
+# --- What a model takes
+
+
+def test_the_least_length_stands_in_for_those_that_a_model_does_not_take() -> None:
+    plain = Field("signal", "float32", ("batch", "time", 2), pad_value=-1.0)
+    cases = grid([plain], takes=lambda time: time >= 8, lengths=np.array([7, 20, 20, 21]))
+    assert {case.time for case in cases} == {8, 19, 20, 21, 22, 24, 40, 120}
+    assert {(case.time, case.mask) for case in cases} >= set(itertools.product((8, 20, 24, 40, 120), KINDS))
+    assert {case.time for case in relation_cases([plain], takes=lambda time: time >= 10)} == {10}
+    folds = {case.time for case in grid([plain], takes=lambda time: time % 5 == 0)}
+    assert folds == {5, 120}
+
+
+def test_lengths_stay_where_a_model_takes_none_or_has_a_fixed_one() -> None:
+    plain, fixed = (Field("signal", "float32", ("batch", size, 2)) for size in ("time", 9))
+    assert grid([plain], takes=lambda _: False) == grid([plain])
+    assert grid([fixed], takes=lambda _: False) == grid([fixed])
+
+
+def test_token_ids_come_in_lengths_that_the_model_takes() -> None:
+    ids = [case for case in grid([TOKENS], takes=lambda time: time >= 12) if case.values.endswith("vocabulary")]
+    assert [(case.time, case.values) for case in ids] == [(12, "vocabulary"), (12, "out-of-vocabulary")]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest", "beyond"), [("uint8", 255, False), ("int8", 127, False), ("uint8", 9, True)]
+)
+def test_an_id_that_is_too_large_for_the_dtype_is_no_case(dtype: str, largest: int, beyond: bool) -> None:
+    field = replace(TOKENS, dtype=dtype, maximum=float(largest))
+    cases = [case for case in grid([field]) if case.values.endswith("vocabulary")]
+    assert [case.values for case in cases] == ["vocabulary", "out-of-vocabulary"][: 1 + beyond]
+    for case in cases:
+        ids = make_feed(case, [field], seed=0)["tokens"]
+        assert ids.dtype == dtype
+        assert ids.max() == largest + (case.values == "out-of-vocabulary")
+
+
+def test_what_makes_very_much_of_a_step_is_given_fewer_rows() -> None:
+    plain = Field("signal", "float32", ("batch", "time", 2))
+    words = Field("words", "float32", ("batch", "time", 20_000))
+    cases = grid([plain], outputs=[words])
+    assert max(case.batch * case.time * 20_000 for case in cases if case.batch > 1) <= 1 << 22
+    assert {case.time for case in cases} == set(TIMES)
+    assert {case.batch for case in cases if case.time == 1} == set(BATCHES)
+    assert len(cases) == len(set(cases))
+    assert grid([plain], outputs=[Field("next", "float32", ("batch", "time", 50))]) == grid([plain])
+
+
+@pytest.mark.parametrize("kind", ["data", "saturating", "tiny"])
+def test_valid_steps_are_none_of_padding_where_a_bound_is_the_pad_value(kind: ValueKind) -> None:
+    field = Field("signal", "float32", ("batch", "time", 1), pad_value=0.0, minimum=0.0, maximum=1.0)
+    case = Case(7, 24, "right", values=kind)
+    values = make_feed(case, [field], seed=0)["signal"]
+    data = (values != 0).any(axis=2)
+    assert data[:, 0].all()
+    assert not (~data[:, :-1] & data[:, 1:]).any()
+    whole = Field("tokens", "int32", ("batch", "time"), pad_value=0.0)
+    assert (make_feed(Case(7, 24, "full"), [whole], seed=0)["tokens"] == 1).all()

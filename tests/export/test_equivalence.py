@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import onnx
 import pytest
+import tensorflow as tf
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -472,6 +473,36 @@ def test_rows_beside_a_nan_are_compared_everywhere_and_its_own_in_tensorflow(
 
     found = compare_runners(spoiled, {"onnx": spreads})
     assert {failure.case for failure in found.failures} == {cases[0].name}
+
+
+def test_a_nan_that_spoils_all_rows_in_keras_may_spoil_none_in_onnxruntime(flavour: Flavour, tmp_path: Path) -> None:
+    """A mean over the rows, which has no result for each, and what is left when it is taken away, which has."""
+    layers = flavour.keras.layers
+    source = layers.Input((None, 2), name="signal")
+    state = layers.GRU(3, name="state")(source)
+    mean = layers.Lambda(lambda x: tf.reduce_mean(x, 0), output_shape=lambda shape: shape[1:], name="mean")(state)
+    centred = layers.Lambda(lambda x: x - tf.reduce_mean(x, 0), output_shape=lambda shape: shape, name="centred")(state)
+    model = flavour.keras.Model(source, [mean, centred])
+    signature = model_signature(model)
+    path = to_onnx(model, tmp_path / "model.onnx", signature=signature).path
+    cases = [Case(5, 6, "full", values=kind) for kind in ("data", "nan", "infinite")]
+    assert check_equivalence(model, onnx=path, cases=cases, signature=signature).failures == ()
+
+
+def test_a_whole_number_is_right_or_wrong(flavour: Flavour, tmp_path: Path) -> None:
+    """An id of 20,000 is no nearer to 20,001 than to 1."""
+    layers = flavour.keras.layers
+    source = layers.Input((None,), dtype="int32", name="tokens")
+    ids = layers.Lambda(lambda x: tf.reduce_max(x, 1) + 20_000, output_shape=lambda shape: shape[:1], name="ids")
+    model = flavour.keras.Model(source, ids(source))
+    signature = model_signature(model)
+    path = to_onnx(model, tmp_path / "model.onnx", signature=signature).path
+    cases = [Case(3, 6, "full")]
+    assert check_equivalence(model, onnx=path, cases=cases, signature=signature)
+    recorded = record_cases(cases, signature.inputs, keras_runner(signature), None)
+    right = onnx_runner(path)
+    assert compare_runners(recorded, {"onnx": right})
+    assert not compare_runners(recorded, {"onnx": lambda feed: {"ids": right(feed)["ids"] + 1}})
 
 
 def test_an_export_must_refuse_what_keras_refuses(flavour: Flavour, tmp_path: Path) -> None:

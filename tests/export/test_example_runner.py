@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from seqship.errors import ModelError
 from seqship.export import to_saved_model
 from seqship.export.example_runner import PartialRunner, example_runner
-from seqship.export.runners import load_saved_model, saved_model_runners
+from seqship.export.runners import load_saved_model, saved_model_runner, saved_model_runners
 from seqship.export.signature import ModelSignature, model_signature, with_classes
 from seqship.models.flavour import load_flavour
 from seqship.pipelines.spec import Field
@@ -73,6 +74,20 @@ def test_other_names_of_classes_are_wrong(tmp_path: Path) -> None:
         ModelError, match=r"^the signature tf_example names the classes \[b'a', b'b', b'c'\], expected \["
     ):
         example_runner(loaded, renamed.inputs, renamed.outputs)({"signal": SIGNAL})
+
+
+def test_the_signature_is_to_put_the_padding_there(tmp_path: Path) -> None:
+    """A message has no padding behind it, so that a signature which pads with another value gives another result."""
+    model = masked(("next", 1, "linear"))
+    signature = model_signature(model)
+    (right,) = signature.inputs
+    for pad, alike in ((-1.0, True), (0.0, False)):
+        padded = replace(signature, inputs=(replace(right, pad_value=pad),))
+        loaded = load_saved_model(to_saved_model(model, tmp_path / f"{pad}", signature=padded).path)
+        made = example_runner(loaded, signature.inputs, signature.outputs)({"signal": SIGNAL})["next"]
+        expected = saved_model_runner(tmp_path / f"{pad}")({"signal": SIGNAL})["next"]
+        assert np.allclose(made[1], expected[1], rtol=0, atol=1e-6) == alike
+        np.testing.assert_allclose(made[[0, 2, 3, 4]], expected[[0, 2, 3, 4]], rtol=0, atol=1e-7)
 
 
 def test_what_a_message_cannot_hold_has_no_such_runtime(tmp_path: Path) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from seqship.errors import ModelError
 from seqship.export import check_equivalence, to_onnx, to_saved_model
 from seqship.export.cases import Case, grid, make_feed
-from seqship.export.oracle import make_oracle, measure, measured, saved_model_oracle
-from seqship.export.recording import record_cases
-from seqship.export.runners import keras_runner
+from seqship.export.equivalence import compare_runners
+from seqship.export.oracle import make_oracle, measure, measured, runs_alike, saved_model_oracle
+from seqship.export.recording import load_recorded, record_cases, save_recorded
+from seqship.export.runners import keras_runner, onnx_runner
 from seqship.export.signature import ModelSignature, model_signature
 from seqship.export.streaming import export_signature
 from seqship.export.tolerance import LAST_PLACE, ROUNDING
@@ -122,15 +125,83 @@ def test_a_directory_that_is_no_saved_model(signature: ModelSignature, tmp_path:
 
 def test_what_keras_cannot_hold_is_what_keras_gives() -> None:
     here = np.array([1.0, np.inf, np.nan], np.float32)
-    found = measured(here, np.array([1.0 + 1e-9, 1e60, 5.0]), [np.array([1.0, 1e60, 5.0])])
+    found = measured(here, np.array([1.0 + 1e-9, 1e60, 5.0]), [here])
     assert np.array_equal(found.expected, here, equal_nan=True)
     assert found.error == pytest.approx(1e-9)
     assert found.scale == pytest.approx(1)
 
+    assert found.undetermined is not None  # The third is a number without rounding.
+    assert found.undetermined.tolist() == [False, False, True]
+
 
 def test_whole_numbers_have_no_rounding() -> None:
-    found = measured(np.array([3], np.int32), np.array([3], np.int32), np.array([3], np.int32))
-    assert found.error is None
+    here = np.array([3, 20_000, 5], np.int32)
+    found = measured(here, here, [here, here])
+    assert (found.error, found.undetermined) == (0, None)
+    turned = measured(here, np.array([3, 20_000, 6]), [here, np.array([2, 20_000, 5], np.int32)])
+    assert turned.undetermined is not None
+    assert turned.undetermined.tolist() == [True, False, True]
+
+
+def test_words_are_compared_as_they_are() -> None:
+    here = np.array([b"good", b"bad"], object)
+    assert measured(here, here, [here]).undetermined is None
+    turned = measured(here, here, [np.array([b"good", b"good"], object)])
+    assert turned.undetermined is not None
+    assert turned.undetermined.tolist() == [False, True]
+
+
+def test_where_rounding_tells_the_number_of_results_nothing_is_demanded() -> None:
+    here = np.array([1.0, 2.0], np.float32)
+    found = measured(here, np.array([1.0, 2.0, 3.0]), [here])
+    assert found.undetermined is not None
+    assert found.undetermined.all()
+
+
+def test_what_is_a_number_with_one_rounding_alone_is_open() -> None:
+    here, true = np.array([np.nan, 1.0, np.inf, np.nan], np.float32), np.array([np.nan, 1.0, 1e60, 2.0])
+    assert measured(here[:3], true[:3], [here[:3]]).undetermined is None
+    found = measured(here, true, [np.array([np.nan, np.inf, np.inf, np.nan], np.float32)])
+    assert found.undetermined is not None
+    assert found.undetermined.tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize("kind", ["tiny", "zeros", "data"])
+def test_a_logarithm_of_next_to_nothing_is_no_false_alarm(flavour: Flavour, kind: str, tmp_path: Path) -> None:
+    """TensorFlow takes subnormal numbers for zero, and onnxruntime does not."""
+    layers, tiny = flavour.keras.layers, kind == "tiny"
+    source = layers.Input((None, 2), name="x")
+    logarithm = layers.Lambda(lambda x: tf.math.log(tf.abs(x)), output_shape=lambda shape: shape, name="log")
+    model = flavour.keras.Model(source, logarithm(source))
+    path = to_onnx(model, tmp_path / "model.onnx").path
+    case = Case(2, 24, "full", values=kind)
+    proof = check_equivalence(model, onnx=path, cases=[case])
+    assert proof
+    (recorded,) = proof.recorded
+    assert (recorded.undetermined != {}) == tiny
+    assert np.isneginf(recorded.expected["log"]).any() == (kind != "data")
+    save_recorded(proof.recorded, tmp_path / "cases.npz")
+    (again,) = load_recorded(tmp_path / "cases.npz")
+    assert {name: value.tolist() for name, value in again.undetermined.items()} == {
+        name: value.tolist() for name, value in recorded.undetermined.items()
+    }
+    if tiny:
+        return
+    # What float32 does not leave open is demanded still.
+    run = onnx_runner(path)
+    wrong = {"onnx": lambda feed: {"log": np.nan_to_num(run(feed)["log"], neginf=-90.0) + np.float32(0.01)}}
+    assert not compare_runners([again], wrong)
+
+
+def test_a_twin_that_cannot_be_run_leaves_keras_as_the_measure(small: Any, signature: ModelSignature) -> None:
+    oracle, feed = make_oracle(signature), make_feed(CASES[0], signature.inputs, seed=0)
+    assert runs_alike(oracle, feed)
+
+    def fails(feed: Any) -> Any:
+        raise ModelError(f"no kernel for {sorted(feed)}")
+
+    assert not runs_alike(replace(oracle, run=fails), feed)
+    assert not runs_alike(replace(oracle, rounded=(*oracle.rounded, fails)), feed)
 
 
 def test_limits_are_those_of_the_case_and_the_scale_of_the_output(signature: ModelSignature) -> None:

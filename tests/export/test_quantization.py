@@ -36,8 +36,8 @@ def test_tables_matrices_and_lstms_become_int8(found: Int8Model) -> None:
     assert (int8["MatMulInteger"], int8["MatMul"]) == (1, 1)
     assert found.int8.operators == {"Gather": 1, "LSTM": 2, "MatMul": 1}
     lstms = 2 * 4 * 12 * (UNITS + 12) + 4 * UNITS * (10 + UNITS)
-    assert found.int8.weights == lstms + 2 * WORDS * UNITS
-    assert found.int8.all_weights > found.int8.weights
+    assert found.int8.int8_weights == lstms + 2 * WORDS * UNITS
+    assert found.int8.all_weights > found.int8.int8_weights
 
 
 def test_it_says_what_it_wrote(found: Int8Model) -> None:
@@ -50,7 +50,7 @@ def test_it_says_what_it_wrote(found: Int8Model) -> None:
     )
     document = json.loads(json.dumps(found.int8.to_json()))
     assert (document["bytes"], document["float_bytes"]) == (found.int8.size, found.plain.size)
-    assert set(document) == {"bytes", "float_bytes", "operators", "weights", "all_weights", "layers"}
+    assert set(document) == {"bytes", "float_bytes", "operators", "int8_weights", "all_weights", "layers"}
 
 
 def test_names_axes_contract_and_maker_stay(found: Int8Model) -> None:

@@ -16,10 +16,26 @@ from hypothesis import strategies as st
 from seqship.errors import OutputError
 from seqship.export.report import render_report, write_report
 from seqship.export.report_plots import Scale, plain
-from tests.export.report_documents import CLASSES, CONTRACT, LAYERS, WHERE, failing, sample, users_model
+from tests.export.report_documents import (
+    CLASSES,
+    CONTRACT,
+    LAYERS,
+    WHERE,
+    failing,
+    int8,
+    int8_failing,
+    sample,
+    users_model,
+)
 from tests.export.report_page import Page
 
-DOCUMENTS = {"equivalent": sample, "user's model": users_model, "failing": failing}
+DOCUMENTS = {
+    "equivalent": sample,
+    "user's model": users_model,
+    "failing": failing,
+    "int8": lambda: sample() | {"int8": int8()},
+    "int8 failing": lambda: users_model() | {"int8": int8_failing()},
+}
 
 
 @pytest.fixture(params=DOCUMENTS, scope="module")
@@ -74,13 +90,15 @@ def test_verdict_comes_first_then_the_cases():
 
 
 def test_sections_stand_in_order():
-    assert [heading for heading in Page(render_report(failing())).headings if heading in TITLES] == TITLES
+    page = Page(render_report(failing() | {"int8": int8()}))
+    assert [heading for heading in page.headings if heading in TITLES] == TITLES
 
 
 TITLES = [
     "NOT equivalent", "Where it begins", "The worst case", "Failures", "Real test data",
     "Error against the number of steps", "Each runtime with itself", "Every case", "Size of the errors",
-    "Right and wrong by class", "Training history", "Examples and predictions", "Architecture", "Provenance",
+    "The int8 file", "Right and wrong by class", "Training history", "Examples and predictions", "Architecture",
+    "Provenance",
 ]  # fmt: skip
 
 

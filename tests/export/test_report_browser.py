@@ -7,13 +7,14 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from seqship.export.report import render_report
-from tests.export.report_documents import failing, sample
+from tests.export.report_documents import failing, int8, int8_failing, sample
 from tests.export.report_page import Page
 
 pytestmark = pytest.mark.browser
@@ -177,11 +178,17 @@ say('spilling', [...page.querySelectorAll('form input, form select')].filter(one
 """
 
 
-@pytest.mark.parametrize("verdict", ["equivalent", "failing"])
+LOOKED_AT: dict[str, Callable[[], dict[str, Any]]] = {
+    "equivalent": lambda: sample() | {"int8": int8_failing()},
+    "failing": lambda: failing() | {"int8": int8()},
+}
+
+
+@pytest.mark.parametrize("verdict", LOOKED_AT)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_fits_and_is_readable(width: int, scheme: str, verdict: str, tmp_path: Path) -> None:
-    page = render_report(sample() if verdict == "equivalent" else failing())
+    page = render_report(LOOKED_AT[verdict]())
     assert browse(page, LOOKS, tmp_path, width=width, scheme=scheme) == {
         "dark": scheme == "dark",
         "wide": 0,
@@ -193,6 +200,13 @@ def test_the_page_fits_and_is_readable(width: int, scheme: str, verdict: str, tm
         "overlapping": 0,
         "spilling": 0,
     }
+
+
+def test_a_failed_int8_file_is_told_on_the_first_screen_of_a_phone(tmp_path: Path) -> None:
+    script = "const box = page.querySelector('.verdict .beside').getBoundingClientRect();"
+    script += "say('below', box.bottom > view.innerHeight); say('height', box.height > 40);"
+    page = render_report(sample() | {"int8": int8_failing()})
+    assert browse(page, script, tmp_path) == {"below": False, "height": True}
 
 
 def test_the_page_is_whole_without_its_script(tmp_path: Path) -> None:

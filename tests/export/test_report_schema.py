@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
+import onnx
 import pytest
 
+from seqship.export import ship, verify
+from seqship.export.bundle import INT8_FILE, MANIFEST, write_manifest
 from seqship.export.divergence import Divergence
 from seqship.export.drift import Drift, OutputDrift
+from seqship.export.falsification.int8_faults import int8_scale_doubled
 from seqship.export.task_agreement import compare_classes, compare_values
-from tests.export.report_documents import drift, failing, sample, users_model
+from seqship.models.flavour import load_flavour
+from seqship.pipelines.sequences import Sequences
+from tests.export.report_documents import drift, failing, int8, int8_failing, sample, users_model
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text(encoding="utf-8"))
 
@@ -25,7 +32,17 @@ def checker() -> Any:
     return jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
 
 
-@pytest.mark.parametrize("make", [sample, failing, users_model])
+@pytest.mark.parametrize(
+    "make",
+    [
+        sample,
+        failing,
+        users_model,
+        lambda: sample() | {"int8": int8()},
+        lambda: sample() | {"int8": int8_failing()},
+    ],
+    ids=["sample", "failing", "users_model", "int8", "int8_failing"],
+)
 def test_documents_of_these_tests_are_as_the_package_writes_them(
     make: Callable[[], dict[str, Any]], checker: Any
 ) -> None:
@@ -69,8 +86,55 @@ def test_what_is_not_so_is_refused(checker: Any) -> None:
         document | {"where": document["where"] | {"step": -1}},
         document | {"where": document["where"] | {"times": "many"}},
     ]
-    assert not any(checker.is_valid(one) for one in wrong)
+    with_int8 = sample() | {"int8": int8()}
+    wrong += [without(with_int8, "int8", key) for key in with_int8["int8"]]
+    wrong += [without(with_int8, "int8", "weights", 0, key) for key in with_int8["int8"]["weights"][0]]
+    wrong += [
+        with_int8 | {"int8": with_int8["int8"] | changed}
+        for changed in (
+            {"passed": "yes"},
+            {"data": []},
+            {"operators": {"LSTM": 0}},
+            {"layers": [{"layer": "gru", "int8": None, "reasons": []}]},
+            {"cases": [with_int8["int8"]["cases"][0] | {"runner": "onnx"}]},
+            {"drift": [{"time": 0, "output": "y", "max_abs": 0.0, "scale": 1.0}]},
+            {"test_split": [with_int8["int8"]["test_split"][0] | {"changed": -1}]},
+        )
+    ]
+    assert [number for number, one in enumerate(wrong) if checker.is_valid(one)] == []
 
 
 def test_a_shipped_report_keeps_it(shipped: Path, checker: Any) -> None:
     checker.validate(json.loads((shipped / "report.json").read_text(encoding="utf-8")))
+
+
+def test_a_shipped_report_of_an_int8_file_keeps_it(tmp_path: Path, checker: Any) -> None:
+    layers = load_flavour(3).keras.layers
+    both = [layers.LSTM(16, return_sequences=True, name="first"), layers.GRU(6, name="second")]
+    signal = layers.Input((None, 3), name="signal")
+    model = load_flavour(3).keras.Sequential([signal, *both, layers.Dense(2, activation="softmax", name="scores")])
+    random = np.random.default_rng(1)
+    values = tuple(random.normal(size=(length, 3)).astype(np.float32) for length in random.integers(2, 12, 20))
+    data = Sequences(values, random.integers(0, 2, 20), ("a", "b"), source="drawn")
+    bundle = tmp_path / "bundle"
+    ship(model, bundle, name="int8", formats=["onnx"], quantize="int8", data=data)
+
+    def written() -> dict[str, Any]:
+        document = json.loads((bundle / "report.json").read_text(encoding="utf-8"))
+        checker.validate(document)
+        return document["int8"]
+
+    right = written()
+    assert right["passed"] is True
+    assert [row["layer"] for row in right["layers"]] == ["first", "second"]
+    assert right["test_split"][0]["rows"] == 20
+    onnx.save(int8_scale_doubled(onnx.load(bundle / INT8_FILE)), bundle / INT8_FILE)
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    write_manifest(bundle, {key: value for key, value in manifest.items() if key != "files"})
+    verify(bundle)
+    wrong = written()
+    assert wrong["passed"] is False
+    page = (bundle / "report.html").read_text(encoding="utf-8")
+    assert "Equivalent</h2>" in page
+    assert "model.int8.onnx is NOT what int8 makes of model.onnx." in page
+    assert f"int8 has {wrong['weights'][1]['actual']:.6g} for R" in page

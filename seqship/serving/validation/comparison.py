@@ -93,7 +93,7 @@ def differences(actual: Arrays, question: Question, tolerance: Tolerance) -> Ite
 def _numbers(name: str, got: NDArray[Any], want: NDArray[Any], tolerance: Tolerance) -> Difference:
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
     same = (got == want) | (np.isnan(got) & np.isnan(want))
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         apart = np.where(same, 0.0, np.abs(got - want))
         apart = np.where(same | (np.isfinite(got) & np.isfinite(want)), apart, np.inf)
         severity = np.where(same, 0.0, apart / (tolerance.atol + tolerance.rtol * np.abs(want)))

@@ -92,7 +92,7 @@ def case_questions(bundle: Bundle) -> Iterator[Question]:
     """
     if CASES_FILE not in bundle.manifest["files"]:
         raise BundleError(f"{bundle.path} holds no {CASES_FILE}: there is nothing to validate it with")
-    sides: dict[str, dict[str, dict[str, NDArray[Any]]]] = {"in": {}, "out": {}, "limit": {}}
+    sides: dict[str, dict[str, dict[str, NDArray[Any]]]] = {"in": {}, "out": {}, "limit": {}, "open": {}}
     try:
         with np.load(bundle.path / CASES_FILE, allow_pickle=False) as arrays:
             for key in arrays.files:
@@ -101,13 +101,14 @@ def case_questions(bundle: Bundle) -> Iterator[Question]:
     except (OSError, ValueError, KeyError) as error:
         raise BundleError(f"{bundle.path / CASES_FILE} cannot be read: {error}") from None
     for case, feed in sides["in"].items():
-        if case not in sides["out"] or any(
-            one.dtype.kind == "f" and not np.isfinite(one).all() for one in feed.values()
-        ):
-            continue  # What Keras refuses, or JSON has no number for, is no question to a server.
+        expected = {
+            name: one for name, one in sides["out"].get(case, {}).items() if name not in sides["open"].get(case, {})
+        }
+        if not expected or any(one.dtype.kind == "f" and not np.isfinite(one).all() for one in feed.values()):
+            continue  # What Keras refuses, float32 leaves open, or JSON has no number for, is no question to a server.
         signature = signature_for(feed, bundle.inputs)
         limits = {name: float(value) for name, value in sides["limit"].get(case, {}).items()}
-        yield Question(f"case {case}", "predict", signature, sides["out"][case], feed, limits=limits)
+        yield Question(f"case {case}", "predict", signature, expected, feed, limits=limits)
 
 
 def asked(question: Question, client: Client) -> Arrays:
