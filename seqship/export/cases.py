@@ -31,7 +31,8 @@ ValueKind = Literal["data", "zeros", "saturating", "tiny", "nan", "infinite", "e
 float32 has; as data, but for one NaN or one infinity; of token ids the first and the last alone."""
 
 IdKind = Literal["vocabulary", "out-of-vocabulary"]
-"""Every token id once; one that is larger than the largest."""
+"""Every token id once; one that is larger than the largest. Of a large vocabulary each case has a part, and says which
+of how many: "vocabulary-2/10"."""
 
 StateKind = Literal["zero", "random"]
 """Of a stateful model: its state left out, which is zeros, or handed in."""
@@ -47,6 +48,8 @@ _PAD_SHARE = 0.1
 """Share of the valid steps in which one feature of several has the pad value: that alone makes no step padding."""
 _ID_STEPS = 8
 """Steps of a row of the vocabulary: few, so that what the first one did is not forgotten."""
+_ID_ROWS, _MOST_ID_ROWS = 4096, 1 << 17
+"""Most rows of one part of the vocabulary, and of all: a layer of 512 units makes 67 MB of each step of a part."""
 _MOST_NUMBERS = 1 << 22
 """Most numbers that a model makes of a case of several rows: 16 MB, of which there are some fifty, and twice that in
 float64. A vocabulary that would give more is gone through in strides."""
@@ -163,7 +166,11 @@ def _id_cases(
         time = next((steps for steps in range(wanted, LONGEST_NEED + 1) if takes(steps)), wanted)
     made = sum(math.prod(size if isinstance(size, int) else time for size in field.shape[1:]) for field in outputs)
     most = max(1, _MOST_NUMBERS // max(made, 1))
-    yield Case(batch or min(-(-ids // time), most), time, "full", state, "vocabulary")
+    rows = min(-(-ids // time), most, _MOST_ID_ROWS)
+    parts = 1 if batch is not None else -(-rows // _ID_ROWS)
+    for part in range(1, parts + 1):
+        kind = "vocabulary" if parts == 1 else f"vocabulary-{part}/{parts}"
+        yield Case(batch or -(-rows // parts), time, "full", state, kind)
     if any(_beyond(field) is not None for field in fields):
         yield Case(batch or 2, time, "full", state, "out-of-vocabulary")
 
@@ -179,7 +186,7 @@ def relation_cases(
         takes: Says whether the model takes a number of steps.
     """
     made = grid(fields, batches=(3,), times=(9,), padding=padding, takes=takes)
-    plain = [case for case in made if case.values not in get_args(IdKind)]
+    plain = [case for case in made if "vocabulary" not in case.values]
     wanted = [replace(case, values="data") for case in plain if case.mask in ("full", "right", "left", "holes")]
     return tuple(dict.fromkeys(wanted))
 
@@ -276,9 +283,9 @@ def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, ND
                 _pad(values, own, field, generator)
         else:
             own = np.ones(shape[:2], bool)
-        if case.values in ("nan", "infinite") and _is_float(field) and not field.is_state:
+        if case.values in ("nan", "infinite") and field.rank and _is_float(field) and not field.is_state:
             _spoil(values, own, math.nan if case.values == "nan" else math.inf, generator)
-        feed[field.name] = values
+        feed[field.name] = np.asarray(values)  # A field without axes too.
     return feed
 
 
@@ -287,7 +294,7 @@ def finite_rows(feed: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_] | None:
     rows = max((len(value) for value in feed.values() if value.ndim), default=0)
     finite = np.ones(rows, bool)
     for value in feed.values():
-        if value.dtype.kind == "f" and len(value) == rows:
+        if value.dtype.kind == "f" and value.shape[:1] == (rows,):
             finite &= np.isfinite(value).reshape(rows, -1).all(axis=1)
     return None if finite.all() else finite
 
@@ -361,10 +368,13 @@ def _of_kind(kind: str, values: NDArray[Any], field: Field, generator: np.random
         if kind == "extreme":
             lowest, highest = (0 if math.isinf(low) else low), (1 if math.isinf(high) else high)
             return np.where(generator.random(shape) < 0.5, lowest, highest).astype(values.dtype)
-        if (bounds := _id_bounds(field)) is not None and kind == "vocabulary":
+        if (bounds := _id_bounds(field)) is not None and kind.startswith("vocabulary"):
             ids = bounds[1] - bounds[0] + 1
-            every = np.arange(values.size) % ids if values.size >= ids else np.linspace(0, ids - 1, values.size)
-            return (bounds[0] + every).astype(np.int64).reshape(shape).astype(values.dtype)
+            part, _, parts = kind.removeprefix("vocabulary").removeprefix("-").partition("/")
+            total = values.size * int(parts or 1)
+            places = values.size * (int(part or 1) - 1) + np.arange(values.size)
+            every = places % ids if total >= ids else places * (ids - 1) // max(1, total - 1)
+            return (bounds[0] + every).reshape(shape).astype(values.dtype)
         if kind == "out-of-vocabulary" and (beyond := _beyond(field)) is not None:
             values.reshape(-1)[-1] = beyond
             return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from seqship.export.recording import RecordedCase
@@ -21,7 +22,8 @@ def quick_cases(recorded: Sequence[RecordedCase]) -> tuple[RecordedCase, ...]:
     times = sorted({_time(case) for case in recorded})
     seen = {f"time={time}" for time in times[_SHORTEST:-1]}
     for case in sorted(recorded, key=lambda one: (_numbers(one), one.case)):
-        if new := set(case.case.split()) - seen:
+        # One part of a vocabulary stands for all.
+        if new := {re.sub(r"-\d+/\d+$", "", part) for part in case.case.split()} - seen:
             seen |= new
             chosen.append(case)
     return tuple(chosen)

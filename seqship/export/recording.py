@@ -113,7 +113,7 @@ def record_feeds(
     for recorded in scales_of:
         for name, expected in recorded.expected.items():
             if name in recorded.limits and "values=" not in recorded.case:
-                largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0))
+                largest = _largest_number(expected)
                 scales["data", name] = max(scales.get(("data", name), 0.0), largest)
     for case, _, found in measured:
         for name, one in found.items():
@@ -125,7 +125,11 @@ def record_feeds(
         RecordedCase(
             case.name,
             feed,
-            {name: one.expected for name, one in found.items()},
+            # Words are bytes, not objects, which a file would have to pickle.
+            {
+                name: one.expected.astype(np.bytes_) if one.expected.dtype == object else one.expected
+                for name, one in found.items()
+            },
             {
                 name: ROUNDING.limit(one.error, scales[case.values, name]).largest
                 for name, one in found.items()
@@ -135,6 +139,11 @@ def record_feeds(
         )
         for case, feed, found in measured
     )
+
+
+def _largest_number(values: NDArray[Any]) -> float:
+    """Returns the largest finite size of an output; 0 of whole numbers and of words, which are right or wrong."""
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) if values.dtype.kind == "f" else 0.0
 
 
 def save_recorded(recorded: Sequence[RecordedCase], path: Path) -> None:

@@ -87,7 +87,7 @@ def _log(signature: ServingSignature, feed: Feed, name: str, vectorizer: TextVec
     if signature.name == SERVING_TEXT and vectorizer is not None:
         texts = [" ".join(vectorizer.vocabulary[i] for i in row if i) for row in next(iter(feed.values()))]
         return predict_log({signature.inputs[0].name: np.array(texts, dtype=object)}, **called)
-    rows = len(next(iter(feed.values())))
+    rows = next((len(value) for value in feed.values() if value.ndim), 1)
     states = {field.name: _zeros(field, rows) for field in signature.inputs if field.is_state}
     return predict_log(feed | states, **called)
 

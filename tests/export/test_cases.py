@@ -316,3 +316,25 @@ def test_valid_steps_are_none_of_padding_where_a_bound_is_the_pad_value(kind: Va
     assert not (~data[:, :-1] & data[:, 1:]).any()
     whole = Field("tokens", "int32", ("batch", "time"), pad_value=0.0)
     assert (make_feed(Case(7, 24, "full"), [whole], seed=0)["tokens"] == 1).all()
+
+
+@pytest.mark.parametrize("made", [1, 20_000])
+def test_a_large_vocabulary_comes_in_parts(made: int) -> None:
+    field = replace(TOKENS, maximum=300_000.0)
+    outputs = [Field("scores", "float32", ("batch", made))]
+    cases = [case for case in grid([field], outputs=outputs) if case.values.startswith("vocabulary")]
+    assert {case.time for case in cases} == {8}
+    assert max(case.batch for case in cases) <= 4096
+    ids = np.concatenate([make_feed(case, [field], seed=0)["tokens"].reshape(-1) for case in cases])
+    if made == 1:
+        assert [case.values for case in cases] == [f"vocabulary-{part}/10" for part in range(1, 11)]
+        assert np.array_equal(np.unique(ids), np.arange(1, 300_001))
+    else:  # As many as there is room for, from the first to the last.
+        assert [(case.batch, case.values) for case in cases] == [(209, "vocabulary")]
+        assert (ids.min(), ids.max(), len(np.unique(ids))) == (1, 300_000, 209 * 8)
+    assert not any("vocabulary" in case.values for case in relation_cases([field]))
+
+
+def test_numbers_without_end_are_no_vocabulary_without_end() -> None:
+    cases = grid([replace(TOKENS, dtype="int64", maximum=1e12)])
+    assert sum(case.batch for case in cases if case.values.startswith("vocabulary")) <= 1 << 17

@@ -47,7 +47,7 @@ def changed(output: str, change: Any) -> Runner:
     return run
 
 
-REFERENCE, ORACLE = sums(np.float32), Oracle(sums(np.float64), sums(np.float64))
+REFERENCE, ORACLE = sums(np.float32), Oracle(sums(np.float64), (sums(np.float32),))
 
 
 def drift_of(inputs: tuple[Field, ...], runner: Runner, **options: Any) -> Drift:
@@ -183,7 +183,7 @@ def test_leaving_the_range_of_float32_is_no_error() -> None:
         return lambda feed: {"y": (10.0 ** (feed["x"].shape[1] * np.ones((1, 1)))).astype(dtype)}
 
     with np.errstate(over="ignore"):
-        found = error_over_steps(FREE, huge(np.float32), Oracle(huge(np.float64), huge(np.float64)), {}, steps=60)
+        found = error_over_steps(FREE, huge(np.float32), Oracle(huge(np.float64), (huge(np.float32),)), {}, steps=60)
     assert found is not None
     assert found.outputs["y"].runners["keras"][-1] == 0.0
     assert np.isfinite(found.outputs["y"].scale)
@@ -211,7 +211,7 @@ def test_nothing_is_told_where_nothing_can_be() -> None:
     assert error_over_steps(FREE, refuses, ORACLE, runners) is None
     assert error_over_steps(FREE, REFERENCE, ORACLE, {"saved_model": refuses}) is None
     assert error_over_steps(FREE, REFERENCE, ORACLE, runners, steps=1) is None
-    end = Oracle(only_the_end(np.float64), only_the_end(np.float64))
+    end = Oracle(only_the_end(np.float64), (only_the_end(np.float32),))
     assert error_over_steps(FIXED, only_the_end(np.float32), end, {}) is None
 
 

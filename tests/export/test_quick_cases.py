@@ -32,3 +32,11 @@ def test_of_one_case_that_one() -> None:
     only = RecordedCase("batch=1 time=9 mask=full", {"signal": np.zeros((1, 9, 2))}, {})
     assert quick_cases([only]) == (only,)
     assert quick_cases([]) == ()
+
+
+def test_one_part_of_a_vocabulary_stands_for_all() -> None:
+    tokens = np.ones((4, 8), np.int32)
+    parts = [
+        RecordedCase(f"batch=4 time=8 mask=full values=vocabulary-{part}/3", {"x": tokens}, {}) for part in (1, 2, 3)
+    ]
+    assert quick_cases(parts) == (parts[0],)

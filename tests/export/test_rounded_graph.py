@@ -47,20 +47,27 @@ def test_weights_move_by_a_unit_in_the_last_place_and_single_numbers_stay() -> N
 def test_tanh_of_a_layer_without_gates_has_an_absolute_error() -> None:
     def run(function: Any, x: Any) -> Any:
         definition = rounded(graph(function, tf.TensorSpec([None])), seed=0)
-        inner = tf.compat.v1.wrap_function(
-            lambda x: tf.graph_util.import_graph_def(definition, input_map={"x": x}, return_elements=["Identity:0"])[0],
-            [tf.TensorSpec([None])],
-        )
+
+        def imported(x: Any) -> Any:
+            return tf.graph_util.import_graph_def(definition, input_map={"x": x}, return_elements=["Identity:0"])[0]
+
+        inner: Any = tf.compat.v1.wrap_function(imported, [tf.TensorSpec([None])])
         return inner(tf.constant(x)).numpy().astype(np.float64)
 
-    x = np.float32([0, 1e-20, 1e-6, -1e-3, 0.5, 30, np.inf])
-    plain = run(lambda x: tf.tanh(x), x)
+    def gate(x: Any) -> Any:
+        return tf.tanh(x) * tf.sigmoid(x)
+
+    def tanh(x: Any) -> Any:
+        return tf.tanh(x)
+
+    x = np.array([0, 1e-20, 1e-6, -1e-3, 0.5, 30, np.inf], np.float32)
+    plain = run(tanh, x)
     error = np.abs(plain - np.tanh(x.astype(np.float64)))
     assert plain[0] == error[0] == 0
     assert error[1] <= 1e-20
     assert (error < 2e-7).all()
     assert error[2] > 1e-9  # In proportion, more than a thousand times what TensorFlow's own has.
-    gated = run(lambda x: tf.tanh(x) * tf.sigmoid(x), x[:5])
+    gated = run(gate, x[:5])
     expected = np.tanh(x[:5].astype(np.float64)) / (1 + np.exp(-x[:5].astype(np.float64)))
     np.testing.assert_allclose(gated, expected, rtol=1e-6, atol=0)
 
@@ -104,7 +111,10 @@ def test_weights_move_by_the_places_that_are_computed_with(dtype: str, place: fl
 
 
 def test_a_model_of_half_precision_keeps_its_tanh_and_its_dtype() -> None:
-    half = graph(lambda x: tf.tanh(tf.matmul(x, tf.ones([3, 4], tf.float16))), tf.TensorSpec([None, 3], tf.float16))
+    def layer(x: Any) -> Any:
+        return tf.tanh(tf.matmul(x, tf.ones([3, 4], tf.float16)))
+
+    half = graph(layer, tf.TensorSpec([None, 3], tf.float16))
     operations = [node.op for node in half.node]
     made = rounded(half, seed=0)
     assert [node.op for node in made.node] == operations

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import tensorflow as tf
 
 from seqship.errors import DataError, ModelError
-from seqship.export import check_equivalence, to_onnx, to_saved_model
+from seqship.export import check_equivalence, ship, to_onnx, to_saved_model, verify
 from seqship.export.inspection import inspect_model
 from seqship.export.signature import parse_field
 from seqship.models.flavour import Flavour, load_flavour
+from seqship.models.saved import SavedGraph
 from seqship.serving import Predictor
 
 
@@ -212,3 +214,43 @@ def test_the_predictor_refuses_states_of_another_batch_and_what_is_no_array(tmp_
         predictor.predict_batch({"signal": signal, "state/g/h": np.zeros((2, 3), np.float32)})
     with pytest.raises(DataError, match=r"^input 'signal' must be a NumPy array, got list$"):
         predictor.predict_batch({"signal": signal.tolist()})  # type: ignore[dict-item]
+
+
+def test_words_come_out(flavour: Flavour, tmp_path: Path) -> None:
+    """A model that gives words, of which ONNX has no table: the SavedModel is compared all the same."""
+    layers = flavour.keras.layers
+    source = layers.Input((None,), dtype="int64", name="ids")
+    words = layers.StringLookup(vocabulary=["a", "good", "film"], invert=True, name="words")
+    bundle = ship(flavour.keras.Model(source, words(source)), tmp_path / "b", name="words", formats=["saved_model"])
+    assert bundle.equivalent
+    assert bundle.manifest["equivalence"]["cases"] > 10
+    verified, proof = verify(tmp_path / "b")
+    assert verified.equivalent
+    assert {one.expected["words"].dtype.kind for one in proof.recorded} == {"S"}
+
+
+def test_words_go_in(flavour: Flavour, tmp_path: Path) -> None:
+    """A vocabulary within the model is a table, which has no twin in float64: the fixed tolerance stands in."""
+    layers = flavour.keras.layers
+    vocabulary = layers.TextVectorization(vocabulary=["a", "the", "good", "film"], output_sequence_length=6)
+    source = layers.Input((1,), dtype="string", name="review")
+    ids = vocabulary(source)
+    made = layers.Dense(1, name="score")(layers.GRU(3)(layers.Embedding(6, 4, mask_zero=True)(ids)))
+    bundle = ship(flavour.keras.Model(source, made), tmp_path / "b", name="words", formats=["saved_model"])
+    assert bundle.equivalent
+    assert "atol" in bundle.manifest["equivalence"]["tolerance"]
+
+
+def test_a_number_that_all_rows_share(tmp_path: Path) -> None:
+    class Scaled(tf.Module):
+        @tf.function(  # pyright: ignore[reportUntypedFunctionDecorator]
+            input_signature=[tf.TensorSpec([None, None, 2], name="x"), tf.TensorSpec([], name="rate")]
+        )
+        def scaled(self, x: Any, rate: Any) -> Any:
+            return {"y": tf.reduce_sum(x, [1, 2]) * rate}
+
+    module = Scaled()
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures={"serving_default": module.scaled})
+    bundle = ship(SavedGraph(tmp_path / "saved"), tmp_path / "b", name="scaled")
+    assert bundle.equivalent
+    assert verify(tmp_path / "b")[0].equivalent
