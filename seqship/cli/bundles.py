@@ -181,13 +181,14 @@ def _sequences(opened: Any, data: Path) -> Any:
         if not rows:
             raise DataError(f"the examples of {source['name']} are no single sequences; verify without --data")
         return functools.reduce(merge, rows)
-    if len(opened.inputs) != 1:
-        raise DataError(f"{opened.path} takes {len(opened.inputs)} inputs; --data gives one")
+    plain = [field for field in opened.inputs if not field.is_state]
+    if len(plain) != 1:
+        raise DataError(f"{opened.path} takes {len(plain)} inputs; --data gives one")
     import numpy as np
 
     from seqship.serving.records import read_records
     from seqship.serving.sequence_checks import check_sequences
 
-    field = opened.inputs[0]
+    field = plain[0]
     values = check_sequences(read_records(data, field), field)
     return Sequences(values, np.zeros(len(values), np.int64), ("",), source=str(data))

@@ -80,6 +80,12 @@ class EquivalenceReport:
         return tuple(sorted(failed, key=lambda agreement: -agreement.severity))
 
     @property
+    def left_open(self) -> tuple[int, int]:
+        """How many of the cases' values float32 leaves open, so that nothing is demanded of them; and of how many."""
+        found = sum(int(where.sum()) for case in self.recorded for where in case.undetermined.values())
+        return found, sum(value.size for case in self.recorded for value in case.expected.values())
+
+    @property
     def wrong_feed(self) -> Feed | None:
         """Inputs of the worst recorded case that shows the ONNX file to be wrong; None where none does."""
         # Of numbers that are numbers: what a layer makes of a NaN, or of a word, is not what differs.
@@ -109,6 +115,7 @@ class EquivalenceReport:
             ],
             "test_split": [row.to_json() for row in self.data],
             "errors": {name: histogram.to_json() for name, histogram in self.histograms.items()},
+            "left_open": dict(zip(("values", "of"), self.left_open, strict=True)),
         }
         return document if self.drift is None else document | {"drift": self.drift.to_json()}
 

@@ -238,6 +238,7 @@ def verdict(proof: EquivalenceReport, verified: str) -> dict[str, Any]:
         "rows": max((row.rows for row in proof.data), default=0),
         "largest": max((agreement.max_abs for agreement in proof.all if math.isfinite(agreement.max_abs)), default=0.0),
         "failures": len(proof.failures),
+        "left_open": dict(zip(("values", "of"), proof.left_open, strict=True)),
         "verified": verified,
         "tolerance": {key: value for key, value in proof.tolerance.to_json().items() if key != "why"},
     }

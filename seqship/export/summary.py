@@ -67,7 +67,13 @@ def _verdict(proof: dict[str, Any]) -> str:
         return "NOT equivalent: nothing was compared"
     place = f"{worst['runner']}, {worst['case']}, {worst['output']}"
     if proof["equivalent"]:
-        return f"equivalent over {proof['cases']} cases{rows}; largest difference {_figure(proof['largest'])}"
+        left_open = proof.get("left_open") or {"values": 0, "of": 0}
+        of = (
+            f"; float32 leaves {left_open['values']:,} of {left_open['of']:,} values open"
+            if left_open["values"]
+            else ""
+        )
+        return f"equivalent over {proof['cases']} cases{rows}; largest difference {_figure(proof['largest'])}{of}"
     differ = f"{proof['failures']} comparisons differ over {proof['cases']} cases{rows}"
     return f"NOT equivalent: {differ}; worst {_figure(worst['max_abs'])} at {place}"
 

@@ -586,3 +586,15 @@ def test_one_score_decides_between_two_classes(shift: float, decides: float) -> 
     assert row.task.measures["accuracy"].reference == 1
     assert row.task.measures["accuracy"].other == 39 / 40
     assert over(scores, actual, numbered()).task is None
+
+
+def test_what_is_left_open_is_counted(recorded: Any, exports: tuple[Path, Path]) -> None:
+    where = np.zeros(recorded[0].expected["scores"].shape, bool)
+    where[0] = True
+    proof = compare_runners(
+        [replace(recorded[0], undetermined={"scores": where}), recorded[1]], {"onnx": onnx_runner(exports[1])}
+    )
+    assert proof.left_open == (3, recorded[0].expected["scores"].size + recorded[1].expected["scores"].size)
+    assert proof.to_json()["left_open"] == {"values": 3, "of": proof.left_open[1]}
+    assert f"Float32 leaves 3 of {proof.left_open[1]} values open" in proof.to_html()
+    assert "values open" not in compare_runners(recorded, {"onnx": onnx_runner(exports[1])}).to_html()
