@@ -60,7 +60,8 @@ _SECTIONS = {
 }
 _SHOWN_METRICS = ("test_accuracy", "majority_accuracy")
 _OPTIONAL = ("tolerance", "test_split", "errors", "left_open", "drift", "where", "onnx", "layers", "contract",
-             "metrics", "training", "classification", "examples", "figures", "reached", "versions", "source")  # fmt: skip
+             "metrics", "training", "classification", "examples", "figures", "reached", "versions",
+             "source")  # fmt: skip
 
 
 def render_report(document: Mapping[str, Any]) -> str:
