@@ -147,6 +147,19 @@ def test_data_of_a_model_of_ones_own_is_what_predict_takes(
         assert (said.returncode, said.stdout, said.stderr) == (2, "", f"seqship: error: {message}\n")
 
 
+def test_data_of_a_stateful_model_is_its_sequences_alone(seqship: Call, tmp_path: Path, few_cases: None) -> None:
+    from seqship.export import ship
+    from seqship.models.flavour import load_flavour
+
+    k = load_flavour(3).keras
+    layers = [k.layers.Input(batch_shape=(2, None, 1), name="signal"), k.layers.LSTM(3, stateful=True, name="memory")]
+    assert ship(k.Sequential(layers), tmp_path / "stream", name="stream").equivalent
+    (tmp_path / "data.jsonl").write_text("[0.5, 2]\n[1, 2, 3]\n[7]\n")
+    said = seqship("verify", tmp_path / "stream", "--data", tmp_path / "data.jsonl")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert " and 3 rows of test data" in said.stdout
+
+
 @pytest.mark.parametrize(
     "name",
     ["model.onnx", "saved_model/variables/variables.data-00000-of-00001", "report.html", "verification/cases.npz"],
