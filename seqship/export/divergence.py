@@ -103,9 +103,10 @@ def layer_reference(model: Any, *, signature: ModelSignature | None = None) -> L
     """
     signature = signature or export_signature(model)
     watched, taps = tapped(model, signature)
-    run = keras_runner(watched)
+    concrete = watched.traced()
+    run = keras_runner(watched, concrete=concrete)
     try:
-        return LayerReference(signature, taps, run, make_oracle(watched))
+        return LayerReference(signature, taps, run, make_oracle(watched, concrete=concrete))
     except ModelError:  # An operation has no float64 kernel: Keras itself is the measure.
         return LayerReference(signature, taps, run, None)
 

@@ -225,18 +225,7 @@ def tapped(model: Any, signature: ModelSignature) -> tuple[ModelSignature, Taps]
             made = dict(signature.function(*tensors))
         return made | taps.tensors
 
-    watched = replace(signature, function=function, outputs=(), stateless=None)
-    return _TracedOnce(signature.inputs, (), function, traced=watched.traceable()), taps
-
-
-@dataclass(frozen=True, eq=False)
-class _TracedOnce(ModelSignature):
-    """Is traced once for the model and its float64 twin, which takes tf-keras seconds a layer."""
-
-    traced: Any = None
-
-    def traceable(self) -> Any:
-        return self.traced
+    return replace(signature, function=function, outputs=(), stateless=None), taps
 
 
 def _shows_every_step(layer: Any) -> bool:

@@ -14,7 +14,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from seqship.export.bundle import read_bundle, write_manifest
+from seqship.export.bundle import CASES_FILE, read_bundle, write_manifest
+from seqship.export.cases import finite_rows
+from seqship.export.recording import load_recorded
 from tests.serving.server.process import Served, served
 
 
@@ -31,7 +33,10 @@ def test_a_server_of_the_bundle_passes(name: str, server: Served, bundles: Mappi
     assert (said.returncode, said.stderr) == (0, ""), said.stdout
     document = json.loads(said.stdout)
     assert (document["urls"], document["equivalent"]) == ([rest], True)
-    assert document["cases"] == read_bundle(bundles[name]).manifest["equivalence"]["cases"] > 0
+    # Not those with a NaN or an infinity, which no API has, nor what Keras itself refuses.
+    cases = load_recorded(bundles[name] / CASES_FILE)
+    asked = [case for case in cases if case.expected and finite_rows(case.feed) is None]
+    assert document["cases"] == len(asked) > 0
     assert (bundles[name] / "manifest.json").read_bytes() == before, "a server proves nothing of the bundle"
     # gRPC's address names no model: the bundle does.
     said = verify(bundles[name], "--url", f"grpc://127.0.0.1:{server.grpc_port}")
