@@ -15,17 +15,16 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from seqship.export.cases import Case, MaskKind, Padding, StateKind, any_length, grid, make_feed, value_kinds
+from seqship.export.cases import LARGE, Case, MaskKind, Padding, StateKind, any_length, grid, make_feed, value_kinds
+from seqship.export.field_kinds import is_float
 from seqship.export.runner_failures import run_or_say
 from seqship.export.runners import Feed, Outputs, Runner
-from seqship.pipelines.spec import TOKEN_ID, Field
+from seqship.pipelines.spec import Field
 from seqship.progress import Progress
 
 ROWS, TIME, GENERATIONS = 32, 24, 24
 _KEPT = 4
 """One row in so many has descendants."""
-_LARGE = 30.0
-"""The largest value where the input has no bounds: it saturates gates, as that of the cases does."""
 _RIGHT: tuple[MaskKind, ...] = ("full", "right", "empty_row")
 
 
@@ -164,8 +163,8 @@ def _put(row: NDArray[Any], values: NDArray[Any], field: Field) -> NDArray[Any]:
     if row.dtype.kind not in "fiu":
         return row
     low, high = field.minimum, field.maximum
-    if _is_float(field):
-        low, high = -_LARGE if low is None else low, _LARGE if high is None else high
+    if is_float(field):
+        low, high = -LARGE if low is None else low, LARGE if high is None else high
     if low is not None or high is not None:
         values = np.clip(values, low, high)
     if not row.ndim:
@@ -187,13 +186,13 @@ def _crossed(row: NDArray[Any], other: NDArray[Any], field: Field, random: np.ra
 def _scaled(row: NDArray[Any], other: NDArray[Any], field: Field, random: np.random.Generator) -> NDArray[Any]:
     del other
     factor = float(random.choice([-1.0, 0.1, 0.5, 1.5, 3.0, 10.0]))
-    return _put(row, row * factor, field) if _is_float(field) else _redrawn(row, row, field, random)
+    return _put(row, row * factor, field) if is_float(field) else _redrawn(row, row, field, random)
 
 
 def _noisy(row: NDArray[Any], other: NDArray[Any], field: Field, random: np.random.Generator) -> NDArray[Any]:
     del other
     noise = random.standard_normal(row.shape) * 10.0 ** random.integers(-3, 1)
-    return _put(row, row + noise, field) if _is_float(field) else _redrawn(row, row, field, random)
+    return _put(row, row + noise, field) if is_float(field) else _redrawn(row, row, field, random)
 
 
 def _redrawn(row: NDArray[Any], other: NDArray[Any], field: Field, random: np.random.Generator) -> NDArray[Any]:
@@ -201,9 +200,9 @@ def _redrawn(row: NDArray[Any], other: NDArray[Any], field: Field, random: np.ra
     del other
     if row.dtype.kind not in "fiu":
         return row
-    if _is_float(field):
+    if is_float(field):
         low, high = field.minimum, field.maximum
-        drawn = random.uniform(-_LARGE if low is None else low, _LARGE if high is None else high, row.shape)
+        drawn = random.uniform(-LARGE if low is None else low, LARGE if high is None else high, row.shape)
     else:  # Without bounds nobody knows the vocabulary: the first few numbers are in all of them.
         most = 1 if field.maximum is None else int(field.maximum)
         drawn = random.integers(int(field.minimum or 0), most + 1, row.shape)
@@ -220,10 +219,6 @@ def _reversed(row: NDArray[Any], other: NDArray[Any], field: Field, random: np.r
     made = row.copy()
     made[kept] = row[kept][::-1]
     return made
-
-
-def _is_float(field: Field) -> bool:
-    return field.dtype.startswith("float") and field.unit != TOKEN_ID
 
 
 _CHANGES = (_scaled, _noisy, _redrawn, _reversed, _crossed)

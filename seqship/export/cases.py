@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqship.export.case_lengths import boundary_times, typical_times
+from seqship.export.field_kinds import first_beyond, id_bounds, is_float, is_index, is_mask
 from seqship.pipelines.spec import TOKEN_ID, Field
 
 Padding = Literal["any", "right"]
@@ -40,7 +41,7 @@ StateKind = Literal["zero", "random"]
 BATCHES = (1, 2, 7, 32, 128)
 TIMES = (1, 2, 3, 24, 120)
 HOLE_SHARE = 0.3
-_LARGE = 30.0
+LARGE = 30.0
 """A value that saturates gates where the input has no bounds."""
 _TINY = (1e-20, 1e-38, 1e-42)
 """Normal, next to the smallest normal, and subnormal numbers of float32."""
@@ -112,12 +113,12 @@ def grid(
     if not any(field.has_time for field in sequences):
         fixed = next((int(field.shape[1]) for field in sequences if isinstance(field.shape[1], int)), 1)
         times = (fixed,)
-    elif lengths is not None and len(lengths):
-        times = (*times, *typical_times(lengths))
-        around = tuple(time for time in boundary_times(lengths) if time not in times and takes(time))
-    if any(field.has_time for field in sequences):
+    else:
+        if lengths is not None and len(lengths):
+            times = (*times, *typical_times(lengths))
+            around = tuple(time for time in boundary_times(lengths) if time not in times and takes(time))
         times = _taken(times, takes)
-    masked = any(field.pad_value is not None or _is_mask(field) for field in fields)
+    masked = any(field.pad_value is not None or is_mask(field) for field in fields)
     masks: tuple[MaskKind, ...] = get_args(MaskKind) if masked else ("full",)
     if padding == "right":
         masks = tuple(mask for mask in masks if mask not in ("left", "holes", "single"))
@@ -155,7 +156,7 @@ def _id_cases(
     takes: Callable[[int], bool],
 ) -> Iterator[Case]:
     """Yields the cases of token ids: all of them, and one that none of a vocabulary has."""
-    bounds = [_id_bounds(field) for field in fields if _is_index(field) and field.rank >= 2]
+    bounds = [id_bounds(field) for field in fields if is_index(field) and field.rank >= 2]
     ids = max((high - low + 1 for low, high in filter(None, bounds)), default=0)
     if not ids:
         return
@@ -164,14 +165,12 @@ def _id_cases(
     if time is None:
         wanted = min(_ID_STEPS, ids)
         time = next((steps for steps in range(wanted, LONGEST_NEED + 1) if takes(steps)), wanted)
-    made = sum(math.prod(size if isinstance(size, int) else time for size in field.shape[1:]) for field in outputs)
-    most = max(1, _MOST_NUMBERS // max(made, 1))
-    rows = min(-(-ids // time), most, _MOST_ID_ROWS)
+    rows = _rows(outputs, min(-(-ids // time), _MOST_ID_ROWS), time)
     parts = 1 if batch is not None else -(-rows // _ID_ROWS)
     for part in range(1, parts + 1):
         kind = "vocabulary" if parts == 1 else f"vocabulary-{part}/{parts}"
         yield Case(batch or -(-rows // parts), time, "full", state, kind)
-    if any(_beyond(field) is not None for field in fields):
+    if any(first_beyond(field) is not None for field in fields):
         yield Case(batch or 2, time, "full", state, "out-of-vocabulary")
 
 
@@ -193,11 +192,11 @@ def relation_cases(
 
 def value_kinds(fields: Sequence[Field]) -> tuple[ValueKind, ...]:
     """Returns the kinds of values that make a difference to these inputs."""
-    plain = [field for field in fields if not field.is_state and not _is_mask(field)]
+    plain = [field for field in fields if not field.is_state and not is_mask(field)]
     kinds: list[ValueKind] = ["data"]
-    if any(_is_float(field) for field in plain):
+    if any(is_float(field) for field in plain):
         kinds.extend(("zeros", "saturating", "tiny", "nan", "infinite"))
-    if any(_is_index(field) for field in plain):
+    if any(is_index(field) for field in plain):
         kinds.append("extreme")
     return tuple(kinds)
 
@@ -272,10 +271,10 @@ def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, ND
         values = _draw(field, shape, generator)
         if case.values != "data" and not field.is_state:
             values = _of_kind(case.values, values, field, generator)
-        if _is_mask(field) or (field.pad_value is not None and field.rank >= 2):
+        if is_mask(field) or (field.pad_value is not None and field.rank >= 2):
             # An input of fixed length beside one of free length has a mask of its own.
             own = mask if shape[1] == case.time else case_mask(replace(case, time=shape[1]), generator)
-            if _is_mask(field):
+            if is_mask(field):
                 values = own
             else:
                 if case.values != "zeros":
@@ -283,7 +282,7 @@ def make_feed(case: Case, fields: Sequence[Field], *, seed: int) -> dict[str, ND
                 _pad(values, own, field, generator)
         else:
             own = np.ones(shape[:2], bool)
-        if case.values in ("nan", "infinite") and field.rank and _is_float(field) and not field.is_state:
+        if case.values in ("nan", "infinite") and field.rank and is_float(field) and not field.is_state:
             _spoil(values, own, math.nan if case.values == "nan" else math.inf, generator)
         feed[field.name] = np.asarray(values)  # A field without axes too.
     return feed
@@ -332,58 +331,30 @@ def _spoil(values: NDArray[Any], own: NDArray[np.bool_], value: float, generator
         inner.reshape(-1)[generator.integers(inner.size)] = value if generator.random() < 0.5 else -value
 
 
-def _is_mask(field: Field) -> bool:
-    return field.dtype == "bool" and field.rank == 2
-
-
-def _is_index(field: Field) -> bool:
-    return field.unit == TOKEN_ID or np.dtype(object if field.dtype == "string" else field.dtype).kind in "iu"
-
-
-def _is_float(field: Field) -> bool:
-    return field.dtype.startswith("float") and not _is_index(field)
-
-
-def _id_bounds(field: Field) -> tuple[int, int] | None:
-    """Returns the smallest and the largest id of a vocabulary, None where it is not known."""
-    if field.maximum is None or field.is_state or field.dtype == "string":
-        return None
-    return int(field.minimum or 0), int(field.maximum)
-
-
-def _beyond(field: Field) -> int | None:
-    """Returns the first number behind a vocabulary, None where there is none, or the input's dtype has none."""
-    bounds = _id_bounds(field) if _is_index(field) and field.rank >= 2 else None
-    if bounds is None:
-        return None
-    beyond = bounds[1] + 1
-    return beyond if np.dtype(field.dtype).kind == "f" or beyond <= np.iinfo(field.dtype).max else None
-
-
 def _of_kind(kind: str, values: NDArray[Any], field: Field, generator: np.random.Generator) -> NDArray[Any]:
     low = -math.inf if field.minimum is None else field.minimum
     high = math.inf if field.maximum is None else field.maximum
     shape = values.shape
-    if _is_index(field) and field.dtype != "string":
+    if is_index(field) and field.dtype != "string":
         if kind == "extreme":
             lowest, highest = (0 if math.isinf(low) else low), (1 if math.isinf(high) else high)
             return np.where(generator.random(shape) < 0.5, lowest, highest).astype(values.dtype)
-        if (bounds := _id_bounds(field)) is not None and kind.startswith("vocabulary"):
+        if (bounds := id_bounds(field)) is not None and kind.startswith("vocabulary"):
             ids = bounds[1] - bounds[0] + 1
             part, _, parts = kind.removeprefix("vocabulary").removeprefix("-").partition("/")
             total = values.size * int(parts or 1)
             places = values.size * (int(part or 1) - 1) + np.arange(values.size)
             every = places % ids if total >= ids else places * (ids - 1) // max(1, total - 1)
             return (bounds[0] + every).reshape(shape).astype(values.dtype)
-        if kind == "out-of-vocabulary" and (beyond := _beyond(field)) is not None:
+        if kind == "out-of-vocabulary" and (beyond := first_beyond(field)) is not None:
             values.reshape(-1)[-1] = beyond
             return values
-    if not _is_float(field) or kind not in ("zeros", "saturating", "tiny"):
+    if not is_float(field) or kind not in ("zeros", "saturating", "tiny"):
         return values
     if kind == "zeros":
         wanted = np.zeros(shape)
     elif kind == "saturating":
-        wanted = np.where(generator.random(shape) < 0.5, max(low, -_LARGE), min(high, _LARGE))
+        wanted = np.where(generator.random(shape) < 0.5, max(low, -LARGE), min(high, LARGE))
     else:
         wanted = generator.choice(_TINY, shape) * generator.choice((-1.0, 1.0), shape)
     return np.clip(wanted, low, high).astype(values.dtype)

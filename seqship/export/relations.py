@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from seqship.errors import ModelError
 from seqship.export.agreement import Agreement, compare, failed
+from seqship.export.field_kinds import is_mask
 from seqship.export.recording import RecordedCase
 from seqship.export.runner_failures import run_or_say
 from seqship.export.runners import Feed, Outputs, Runner
@@ -203,7 +204,7 @@ def _by_row(actual: NDArray[Any] | None, whole: NDArray[Any], rows: NDArray[np.i
 
 def _padded(runner: Runner, feed: Feed, whole: Outputs, contract: _Contract) -> dict[str, _Pair]:
     steps = contract.steps(feed)
-    given = any(_is_mask(one) for one in contract.timed)  # Beside a mask any value is padding.
+    given = any(is_mask(one) for one in contract.timed)  # Beside a mask any value is padding.
     if not steps or not (given or all(one.pad_value is not None for one in contract.timed)):
         return {}
     longer = dict(feed)
@@ -247,7 +248,7 @@ def _valid(feed: Feed, contract: _Contract) -> NDArray[np.bool_]:
     """Returns which steps are data in every input that tells, (rows, steps), or (1, steps) where none does."""
     valid = np.ones((1, contract.steps(feed)), bool)
     for one in contract.timed:
-        if one.pad_value is not None or _is_mask(one):
+        if one.pad_value is not None or is_mask(one):
             value = feed[one.name]
             valid = valid & (value != (one.pad_value or 0)).reshape(*value.shape[:2], -1).any(axis=2)
     return valid
@@ -276,10 +277,6 @@ def _row_count(feed: Feed, contract: _Contract) -> int:
 def _taken(feed: Feed, rows: slice | NDArray[np.int64], count: int) -> Feed:
     """Takes rows of everything but of a state that serves all of them."""
     return {name: value[rows] if value.shape[:1] == (count,) else value for name, value in feed.items()}
-
-
-def _is_mask(field: Field) -> bool:
-    return field.dtype == "bool" and field.rank == 2
 
 
 def _joined(parts: Sequence[NDArray[Any] | None], *, axis: int) -> NDArray[Any] | None:
