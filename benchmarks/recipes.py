@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markdown import markdown_table
 from seqship.models.catalogue import recipes
 
 LIMIT = 600.0
@@ -84,13 +85,13 @@ def ship(name: str, keras: int, folder: Path) -> Row:
 def table(rows: Sequence[Row]) -> str:
     """Returns the figures as Markdown."""
     head = ["recipe", "parameters", "ONNX", "proof", "seconds", "reached on its generated data"]
-    lines = [head, ["---"] * len(head)]
+    lines: list[list[str]] = []
     for row in rows:
         loops = f"{row.operators}, {row.loops or 'no'} Loop" + (f" ({row.why})" if row.loops and row.why else "")
         proof = "equivalent" if row.equivalent else f"failed: {row.error}" if row.error else "NOT equivalent"
         reached = "<br>".join(text.replace("|", "\\|") for text in row.reached)
         lines.append([f"`{row.recipe}`", f"{row.parameters:,}", loops, proof, f"{row.seconds:.0f}", reached])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(head, lines)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.architectures import Version, build, by_name
 from benchmarks.child import Child, ChildError
+from benchmarks.markdown import markdown_table
 from benchmarks.ratio import Ratio, ratio_of
 
 MODELS: tuple[tuple[str, Version], ...] = (
@@ -154,7 +155,7 @@ def table(rows: Sequence[Row]) -> str:
     """Returns the figures as Markdown."""
     head = ["model", "Keras", "form", "saved_model.pb", "of export", "functions", "gradient functions", "CudnnRNNV3"]
     head += [f"{way}, ms (ratio)" for way in WAYS]
-    lines = [head, ["---"] * len(head)]
+    lines: list[list[str]] = []
     for row in rows:
         if row.error:
             lines.append([row.model, str(row.keras), f"failed: {row.error}", *[""] * (len(head) - 3)])
@@ -167,7 +168,7 @@ def table(rows: Sequence[Row]) -> str:
                 against = "" if ratio is None else f" ({ratio.median:.2f}x)"
                 cells.append(f"{row.seconds[way][form] * 1e3:.0f}{against}")
             lines.append(cells)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(head, lines)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.architectures import Version
 from benchmarks.child import Child, ChildError
+from benchmarks.markdown import markdown_table
 from seqship.models.catalogue import recipes
 
 ROWS = 1_000
@@ -200,7 +201,7 @@ def table(rows: Sequence[Row], ways: Sequence[str]) -> str:
     """Returns the figures as Markdown."""
     head = ["recipe", "Keras", "cases", "comparisons", "nearest to its limit"]
     head += [f"{way}: s (of processors), MB" for way in ways] + ["targets"]
-    lines = [head, ["---"] * len(head)]
+    lines: list[list[str]] = []
     for row in rows:
         cells = [f"`{row.recipe}`", "tf-keras" if row.keras == 2 else "Keras 3"]
         if row.error:
@@ -211,7 +212,7 @@ def table(rows: Sequence[Row], ways: Sequence[str]) -> str:
             run = row.runs[way]
             cells.append(f"{run.seconds:.1f} ({run.cpu_seconds:.1f}), {run.peak_mb:,.0f}")
         lines.append([*cells, row.verdict])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(head, lines)
 
 
 def main() -> None:

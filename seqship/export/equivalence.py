@@ -85,7 +85,7 @@ class EquivalenceReport:
 
         Cases with a NaN or an infinity are not counted: what becomes of those is open in many a kernel.
         """
-        usual = [case for case in self.recorded if finite_rows(case.feed) is None]
+        usual = [case for case in self.recorded if case.finite]
         found = sum(int(where.sum()) for case in usual for where in case.undetermined.values())
         return found, sum(value.size for case in usual for value in case.expected.values())
 
@@ -93,7 +93,7 @@ class EquivalenceReport:
     def wrong_feed(self) -> Feed | None:
         """Inputs of the worst recorded case that shows the ONNX file to be wrong; None where none does."""
         # Of numbers that are numbers: what a layer makes of a NaN, or of a word, is not what differs.
-        usual = (one for one in self.recorded if one.expected and finite_rows(one.feed) is None)
+        usual = (one for one in self.recorded if one.expected and one.finite)
         feeds = {
             one.case: one.feed for one in usual if TEXT.name not in one.feed or one.feed[TEXT.name].dtype.kind != "S"
         }

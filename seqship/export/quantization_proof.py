@@ -190,7 +190,7 @@ def prove_int8(
         "int8_1_thread": onnx_runner(quantized, threads=1),
     }
     names = {field.name for field in inputs}
-    taken = [case for case in recorded if case.expected and names.issuperset(case.feed) and _is_finite(case.feed)]
+    taken = [case for case in recorded if case.expected and names.issuperset(case.feed) and case.finite]
     scales = _scales(taken)
     agreements: list[Agreement] = []
     largest = 0.0
@@ -291,10 +291,6 @@ def _furthest(made: Outputs, expected: Mapping[str, NDArray[Any]]) -> float:
         ),
         default=0.0,
     )
-
-
-def _is_finite(feed: Feed) -> bool:
-    return all(np.isfinite(value).all() for value in feed.values() if value.dtype.kind == "f")
 
 
 def _sentence(agreement: Agreement) -> str:

@@ -38,6 +38,11 @@ class RecordedCase:
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
     undetermined: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict[str, NDArray[np.bool_]])
 
+    @property
+    def finite(self) -> bool:
+        """Whether no input holds a NaN or an infinity."""
+        return all(np.isfinite(value).all() for value in self.feed.values() if value.dtype.kind == "f")
+
     def demanded(self, output: str, actual: NDArray[Any] | None) -> NDArray[Any] | None:
         """Returns what a runtime gives, with what is expected in the place of all that float32 leaves open.
 

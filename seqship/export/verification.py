@@ -21,7 +21,6 @@ from seqship.export.bundle import (
     unnamed_files,
     write_manifest,
 )
-from seqship.export.cases import finite_rows
 from seqship.export.data_agreement import TEST_DATA
 from seqship.export.divergence import Divergence
 from seqship.export.equivalence import EquivalenceReport, compare_runners
@@ -170,9 +169,7 @@ def verify_served(
     """
     bundle = _checked(path, strict=False)
     # What a server makes of a NaN or of an unknown token id is its own affair: seqship's and JSON have no such numbers.
-    recorded = [
-        case for case in load_recorded(bundle.path / CASES_FILE) if case.expected and finite_rows(case.feed) is None
-    ]
+    recorded = [case for case in load_recorded(bundle.path / CASES_FILE) if case.expected and case.finite]
     return bundle, compare_runners(recorded, runners, tolerance=tolerance, progress=progress)
 
 
